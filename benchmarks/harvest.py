@@ -1,0 +1,123 @@
+"""Tokens per second from text to shuffled batches, against a bare forward pass of the model cut at the same layer.
+
+    python benchmarks/harvest.py [--tokens 131072] [--repeats 5] [--json]
+
+All sides run in turn in one process, and the medians of the repeats are compared. The bare pass is the base model with
+its later layers removed, on contexts that were tokenised beforehand; a source starts from text. What tokenising takes of
+the first source's time is listed, too.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import islice
+
+import torch
+
+from monosema.activations import Contexts, ModelSource, take_contexts
+from monosema.models import LoadedModel, load_model
+
+LAYERS = 3  # the deepest hook point is resid_post.2
+SOURCES = {
+    "one hook point": [f"resid_post.{LAYERS - 1}"],
+    "all layers": [f"{kind}.{layer}" for layer in range(LAYERS) for kind in ("mlp_out", "resid_post")],
+}
+LENGTH, CONTEXTS_AT_ONCE, BATCH, BUFFER = 512, 16, 4096, 65_536
+Side = Callable[[], int]  # one run; the number of tokens it read
+
+
+def bare_forward(model: LoadedModel, tokens: int) -> Side:
+    base = deepcopy(model.module.get_submodule("gpt_neox"))
+    layers = base.get_submodule("layers")
+    assert isinstance(layers, torch.nn.ModuleList)
+    del layers[LAYERS:]
+    ids = take_contexts(text_of(model), tokens).to(model.device)
+
+    def run() -> int:
+        with torch.inference_mode():
+            for batch in ids.split(CONTEXTS_AT_ONCE):
+                base(batch, use_cache=False)
+        return ids.numel()
+
+    return run
+
+
+def source(model: LoadedModel, points: list[str], tokens: int) -> Side:
+    harvest = ModelSource(
+        model, text_of(model), points, batch_size=BATCH, buffer_rows=BUFFER, context_batch=CONTEXTS_AT_ONCE
+    )
+
+    def run() -> int:  # begins and ends just after the buffer was filled, so that it pays for what it counts
+        before = harvest.tokens_read
+        while harvest.tokens_read < before + tokens:
+            next(harvest)
+        return harvest.tokens_read - before
+
+    return run
+
+
+def tokenising(model: LoadedModel, tokens: int) -> Side:
+    contexts = text_of(model)
+    return lambda: sum(len(context) for context in islice(contexts, tokens // LENGTH))
+
+
+def text_of(model: LoadedModel) -> Contexts:
+    return Contexts(model.tokenizer, "tiny:train", LENGTH, repeat=True)
+
+
+def rate(side: Side) -> float:
+    """Tokens per second of one run."""
+    start = time.perf_counter()
+    tokens = side()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return tokens / (time.perf_counter() - start)
+
+
+def measure(tokens: int, repeats: int) -> dict[str, object]:
+    model = load_model("tiny")
+    sides = {"bare forward": bare_forward(model, tokens)}
+    sides |= {name: source(model, points, tokens) for name, points in SOURCES.items()}
+    sides["tokenising alone"] = tokenising(model, tokens)
+    for side in sides.values():
+        side()
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            rates[name].append(rate(side))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "device": str(model.device),
+        "precision": str(model.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "tokens_per_second": medians,
+        "of_bare_forward": {name: medians[name] / medians["bare forward"] for name in SOURCES},
+        "tokenising_share": medians["one hook point"] / medians["tokenising alone"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=131_072, help="tokens in one run of one side")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
+    settings = parser.parse_args()
+    result = measure(settings.tokens, settings.repeats)
+    if settings.json:
+        print(json.dumps(result, indent=2))
+        return
+    print(f"{result['device']}, {result['precision']}, {result['threads']} threads; medians of {settings.repeats}")
+    shares = result["of_bare_forward"]
+    assert isinstance(shares, dict)
+    assert isinstance(result["tokens_per_second"], dict)
+    for name, value in result["tokens_per_second"].items():
+        share = f"{shares[name]:8.1%} of the bare forward" if name in shares else ""
+        print(f"{name:18}{value:12,.0f} tokens/s{share}")
+    print(f"tokenising takes {result['tokenising_share']:.1%} of the time of the source of one hook point")
+
+
+if __name__ == "__main__":
+    main()

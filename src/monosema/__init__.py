@@ -1,0 +1,69 @@
+"""monosema finds the features inside neural networks: it trains, measures and reads sparse dictionaries."""
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monosema.activations import Contexts, ModelSource, TensorSource, open_text, take_contexts
+    from monosema.dictionaries import Dictionary, Spec, load, save
+    from monosema.errors import InputError
+    from monosema.evaluation import evaluate, evaluate_rows, splice
+    from monosema.models import Replacement, load_model, read, replacing
+    from monosema.recipes import Recipe, recipes
+    from monosema.runs import DictionaryConfig, RunConfig, run
+    from monosema.training import Learner, train
+
+__version__ = version("monosema")
+
+_ROOMS = {
+    "activations": ("Contexts", "ModelSource", "TensorSource", "open_text", "take_contexts"),
+    "dictionaries": ("Dictionary", "Spec", "load", "save"),
+    "errors": ("InputError",),
+    "evaluation": ("evaluate", "evaluate_rows", "splice"),
+    "models": ("Replacement", "load_model", "read", "replacing"),
+    "recipes": ("Recipe", "recipes"),
+    "runs": ("DictionaryConfig", "RunConfig", "run"),
+    "training": ("Learner", "train"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Contexts",
+    "Dictionary",
+    "DictionaryConfig",
+    "InputError",
+    "Learner",
+    "ModelSource",
+    "Recipe",
+    "Replacement",
+    "RunConfig",
+    "Spec",
+    "TensorSource",
+    "evaluate",
+    "evaluate_rows",
+    "load",
+    "load_model",
+    "open_text",
+    "read",
+    "recipes",
+    "replacing",
+    "run",
+    "save",
+    "splice",
+    "take_contexts",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its room when it is first used, so that importing the package stays quick."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'monosema' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"monosema.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,26 @@
+"""Sources of activations: text → contexts → activations → shuffled batches; tensors and files."""
+
+from monosema.activations.contexts import Contexts, Position, take_contexts
+from monosema.activations.filters import Keep
+from monosema.activations.normalise import geometric_median, rms_norm
+from monosema.activations.shuffle import ShuffleBuffer
+from monosema.activations.source import Source
+from monosema.activations.stream import ModelSource
+from monosema.activations.tensors import TensorSource, load_tensors
+from monosema.activations.text import Documents, open_text
+
+__all__ = [
+    "Contexts",
+    "Documents",
+    "Keep",
+    "ModelSource",
+    "Position",
+    "ShuffleBuffer",
+    "Source",
+    "TensorSource",
+    "geometric_median",
+    "load_tensors",
+    "open_text",
+    "rms_norm",
+    "take_contexts",
+]

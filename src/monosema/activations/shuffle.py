@@ -1,0 +1,86 @@
+"""The shuffling buffer: rows go in as the model computes them and come out mixed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monosema.errors import InputError
+
+
+class ShuffleBuffer:
+    """Holds up to `rows` rows of several hook points, aligned, and hands them out in random order.
+
+    The memory is taken once. `order` is a permutation of the slots: the first `held` of it are the rows inside, in the
+    order in which they will leave (from the back); the others are free. Adding writes into free slots, taking moves the
+    border, and shuffling permutes indices only, so that no row is ever moved.
+    """
+
+    def __init__(self, rows: int, widths: Mapping[str, int], *, device: torch.device | str = "cpu", seed: int = 0):
+        self.rows = rows
+        self.held = 0
+        self._tensors = {name: torch.empty(rows, d, device=device) for name, d in widths.items()}
+        self._order = torch.arange(rows, device=device)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the buffer takes, in bytes, empty or full."""
+        return sum(t.nbytes for t in self._tensors.values()) + self._order.nbytes
+
+    @property
+    def free(self) -> int:
+        """How many more rows fit in."""
+        return self.rows - self.held
+
+    @torch.no_grad()
+    def add(self, rows: Mapping[str, Float[Tensor, "n d"]]) -> None:
+        """Copies n aligned rows in, behind those that are there; n must be at most `free`."""
+        n = len(next(iter(rows.values())))
+        slots = self._order[self.held : self.held + n]
+        for name, tensor in self._tensors.items():
+            tensor.index_copy_(0, slots, rows[name])
+        self.held += n
+
+    def shuffle(self) -> None:
+        """Draws a new order for the rows inside."""
+        order = torch.randperm(self.held, generator=self._generator).to(self._order.device)
+        self._order[: self.held] = self._order[order]
+
+    def take(self, n: int) -> dict[str, Float[Tensor, "n d"]]:
+        """Removes the next n rows; n must be at most `held`."""
+        rows = self.peek(n)
+        self.held -= n
+        return rows
+
+    def peek(self, n: int) -> dict[str, Float[Tensor, "n d"]]:
+        """A copy of the next n rows, which stay; n must be at most `held`."""
+        return self._at(self._order[self.held - n : self.held])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows inside, in their order, and the random generator."""
+        return {"rows": self._at(self._order[: self.held]), "generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state_dict` gave: the rows that follow are the same.
+
+        Raises:
+            InputError: the state is of other hook points or widths, or holds more rows than fit in.
+        """
+        saved = {name: list(rows.shape[1:]) for name, rows in state["rows"].items()}
+        here = {name: list(rows.shape[1:]) for name, rows in self._tensors.items()}
+        held = len(next(iter(state["rows"].values())))
+        if saved != here or held > self.rows:
+            raise InputError(
+                f"the state of a buffer with {held} rows of {saved}",
+                expected=f"at most {self.rows} rows of {here}",
+                hint="resume with the hook points and the buffer that the run began with",
+            )
+        self.held = 0
+        self.add({name: rows.to(self._order.device) for name, rows in state["rows"].items()})
+        self._generator.set_state(state["generator"].cpu())
+
+    def _at(self, slots: Int[Tensor, "n"]) -> dict[str, Tensor]:
+        return {name: tensor.index_select(0, slots) for name, tensor in self._tensors.items()}

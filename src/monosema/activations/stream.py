@@ -1,0 +1,212 @@
+"""A model that reads text as a source of activations."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monosema.activations.contexts import Contexts, Position
+from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
+from monosema.activations.shuffle import ShuffleBuffer
+from monosema.errors import InputError
+from monosema.models import read, width_of
+
+if TYPE_CHECKING:
+    from monosema.models import LoadedModel
+
+
+class ModelSource:
+    """Batches of a model's activations on a text, mixed by a shuffling buffer; a `Source`.
+
+    The model reads `context_batch` contexts at a time, all hook points in one pass and no deeper than the last of them.
+    The buffer lies where the model does; when half of it has been used, it is filled up and shuffled again. A text that
+    is not repeated ends with the last full batch.
+
+    Args:
+        model: what reads.
+        contexts: what it reads.
+        points: hook points, by any of their names; batches are keyed by the names given.
+        batch_size: rows in a batch.
+        buffer_rows: rows that the buffer holds, in float32; `bytes` says what that takes.
+        context_batch: contexts in one forward pass.
+        seed: of the shuffling.
+        keep: which tokens' activations are left out.
+
+    Raises:
+        InputError: a hook point that is unknown or none, contexts longer than the model takes, a buffer too small for
+            two batches or two contexts; while iterating, a text that is empty or too short for one batch, activations
+            that are NaN or infinite.
+    """
+
+    def __init__(
+        self,
+        model: "LoadedModel",
+        contexts: Contexts,
+        points: Sequence[str],
+        *,
+        batch_size: int = 4096,
+        buffer_rows: int = 2**18,
+        context_batch: int = 16,
+        seed: int = 0,
+        keep: Keep | None = None,
+    ):
+        self.model, self.contexts, self.batch_size = model, contexts, batch_size
+        self.keep = keep or Keep()
+        self.points = list(dict.fromkeys(points))
+        _check(model, contexts.length, self.points, batch_size, buffer_rows, context_batch, self.keep)
+        self.widths = {point: width_of(model, point) for point in self.points}
+        self.tokens_read = 0
+        self._buffer = ShuffleBuffer(buffer_rows, self.widths, device=model.device, seed=seed)
+        # Every pass but a text's last is of this size, so that a filling ends with less than one pass of free slots.
+        self._contexts_per_pass = min(context_batch, buffer_rows // 2 // contexts.length)
+        self._norm_limits: dict[str, float] = {}
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the buffer takes, in bytes."""
+        return self._buffer.bytes
+
+    @property
+    def passes(self) -> int:
+        """How many times the text has been read to its end."""
+        return self.contexts.passes
+
+    def __iter__(self) -> Iterator[dict[str, Float[Tensor, "batch d"]]]:
+        return self
+
+    def __next__(self) -> dict[str, Float[Tensor, "batch d"]]:
+        if not self.tokens_read:
+            self._fill_first()
+        elif self._buffer.held <= self._buffer.rows // 2:
+            self._fill()
+        if self._buffer.held < self.batch_size:
+            raise StopIteration
+        return self._buffer.take(self.batch_size)
+
+    def sample(self, rows: int) -> dict[str, Float[Tensor, "rows d"]]:
+        """The next rows, `rows` of them or as many as the buffer holds; consumes nothing."""
+        if not self.tokens_read:
+            self._fill_first()
+        return self._buffer.peek(min(rows, self._buffer.held))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the text, the rows in the buffer and their order, and the norms that are kept."""
+        return {
+            "contexts": self.contexts.state_dict(),
+            "buffer": self._buffer.state_dict(),
+            "tokens_read": self.tokens_read,
+            "norm_limits": dict(self._norm_limits),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on exactly where `state` was taken.
+
+        Raises:
+            InputError: the state is of other hook points or a larger buffer; while iterating, of another text.
+        """
+        self._buffer.load_state_dict(state["buffer"])
+        self.contexts.load_state_dict(state["contexts"])
+        self.tokens_read = state["tokens_read"]
+        self._norm_limits = dict(state["norm_limits"])
+
+    def _fill_first(self) -> None:
+        self._fill()
+        tokens, held = self.contexts.tokens_in_text, self._buffer.held
+        if held < self.batch_size or (tokens is not None and tokens < self.batch_size):
+            raise InputError(
+                f"a text of {self.tokens_read if tokens is None else tokens} tokens, of which {held} were kept",
+                expected=f"at least one batch of {self.batch_size}, in full contexts of {self.contexts.length}",
+                hint="give more text, a smaller batch or shorter contexts",
+            )
+
+    def _fill(self) -> None:
+        """Reads until the buffer is full or the text ends, and shuffles."""
+        held, passes = self._buffer.held, self.passes
+        while self._buffer.free >= self._contexts_per_pass * self.contexts.length:
+            begins, contexts = self._next_contexts()
+            if not contexts:
+                break
+            self._buffer.add(self._rows(torch.stack(contexts), begins))
+            if self._buffer.held == held and self.passes > passes + 1:
+                break  # a whole pass over the text gave no row at all, and neither would the next
+        if self._buffer.held > held:
+            self._buffer.shuffle()
+
+    def _next_contexts(self) -> tuple[list[Position], list[Int[Tensor, "length"]]]:
+        begins: list[Position] = []
+        contexts: list[Tensor] = []
+        while len(contexts) < self._contexts_per_pass:
+            begin = self.contexts.position
+            context = next(self.contexts, None)
+            if context is None:
+                break
+            begins.append(begin)
+            contexts.append(context)
+        return begins, contexts
+
+    def _rows(self, ids: Int[Tensor, "batch position"], begins: list[Position]) -> dict[str, Float[Tensor, "rows d"]]:
+        """The activations of the tokens that are kept."""
+        tokens = (
+            from_position(ids, self.keep.first_position)
+            if self.keep.special_tokens
+            else from_position(ids, self.keep.first_position) & not_special(ids, self.model.special_ids)
+        ).flatten()
+        activations = read(self.model, ids.to(self.model.device), self.points)
+        rows = {point: _where(tokens, activations[point].flatten(0, 1)).float() for point in self.points}
+        norms = {point: torch.linalg.vector_norm(x, dim=1) for point, x in rows.items()}
+        for point, x in rows.items():
+            if not norms[point].isfinite().all() and not x.isfinite().all():
+                self._refuse(point, x, ids, tokens, begins)
+        self.tokens_read += ids.numel()
+        return self._without_outliers(rows, norms)
+
+    def _without_outliers(self, rows: dict[str, Tensor], norms: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.keep.max_norm is None:
+            return rows
+        if not len(norms[self.points[0]]):
+            return rows
+        if not self._norm_limits:  # the first rows' median is good enough
+            self._norm_limits = {point: norm_limit(norms[point], self.keep.max_norm) for point in self.points}
+        kept = torch.stack([within_norm(norms[point], self._norm_limits[point]) for point in self.points]).all(dim=0)
+        return {point: _where(kept, x) for point, x in rows.items()}
+
+    def _refuse(self, point: str, x: Tensor, ids: Tensor, tokens: Tensor, begins: list[Position]) -> None:
+        row = int((~x.isfinite()).any(dim=1).int().argmax())
+        context, position = divmod(int(tokens.nonzero()[row]), ids.shape[1])
+        raise InputError(
+            f"NaN or infinite activations at {point!r}: position {position} (token {int(ids[context, position])}) of "
+            f"context {self.tokens_read // ids.shape[1] + context}, which begins at {begins[context]} of the text",
+            expected="finite activations",
+            hint="load the model in a wider type (dtype='float32' or 'bfloat16') and see if its weights are finite",
+        )
+
+
+def _where(kept: Tensor, rows: Float[Tensor, "all d"]) -> Float[Tensor, "rows d"]:
+    """The rows that are kept; the same tensor, uncopied, if all are."""
+    return rows if kept.all() else rows[kept.to(rows.device)]
+
+
+def _check(
+    model: "LoadedModel", length: int, points: Sequence[str], batch: int, buffer: int, context_batch: int, keep: Keep
+) -> None:
+    if not points:
+        raise InputError("no hook point to read", expected="at least one")
+    if model.max_context is not None and length > model.max_context:
+        raise InputError(
+            f"contexts of {length} tokens for {model.name}",
+            expected=f"at most {model.max_context}, the longest that the model takes",
+        )
+    if keep.first_position >= length:
+        raise InputError(
+            f"contexts of {length} tokens of which those before position {keep.first_position} are left out",
+            expected="contexts with positions that are kept",
+        )
+    if batch < 1 or context_batch < 1:
+        raise InputError(f"batches of {batch} rows and {context_batch} contexts", expected="at least 1 of each")
+    if buffer < 2 * max(batch, length):
+        raise InputError(
+            f"a shuffling buffer of {buffer} rows for batches of {batch} rows and contexts of {length} tokens",
+            expected=f"at least {2 * max(batch, length)} rows: two batches, and two contexts",
+        )

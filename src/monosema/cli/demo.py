@@ -1,0 +1,23 @@
+"""Train two dictionaries on the embedded model, measure them and write a report; takes minutes, needs no download."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from monosema.cli.arguments import parse, run_and_print
+from monosema.runs.demo import demo_config
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train TopK and BatchTopK dictionaries on the embedded language model, measure them and write a report."""
+
+    out: Path = Path("runs/demo")
+    """Folder to write."""
+    overwrite: bool = True
+    """Replace an earlier demo."""
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the demo."""
+    options = parse(Demo, arguments, "demo")
+    run_and_print(demo_config(), options.out, options.overwrite)

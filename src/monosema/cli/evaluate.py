@@ -1,0 +1,51 @@
+"""Measure a saved dictionary, or all of a run, on held-out text: variance explained, L0, cross-entropy, …"""
+
+import json as json_text
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tyro
+
+from monosema.cli.arguments import parse
+from monosema.runs.evaluate import evaluate_folder
+from monosema.runs.terminal import print_metrics
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a saved dictionary, or every dictionary of a run, on the model and held-out text that it came from."""
+
+    folder: tyro.conf.Positional[Path]
+    """A dictionary's folder, or a run's."""
+    model: str | None = None
+    """Measure on this model instead of the one that the dictionary was trained on."""
+    text: str | None = None
+    """Measure on this text instead of the held-out part of the training text."""
+    activations: str | None = None
+    """Measure on a .npy or .safetensors file of activations, in place of model and text."""
+    tokens: int = 65_536
+    """Tokens to measure on."""
+    context: int | None = None
+    """Tokens that the model reads at once; by default as in training."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, …"""
+    json: bool = False
+    """Print every metric as JSON."""
+
+
+def main(arguments: list[str]) -> None:
+    """Measures and prints."""
+    options = parse(Evaluate, arguments, "evaluate")
+    metrics = evaluate_folder(
+        options.folder,
+        model=options.model,
+        text=options.text,
+        activations=options.activations,
+        tokens=options.tokens,
+        context=options.context,
+        device=options.device,
+    )
+    if options.json:
+        print(json_text.dumps({name: asdict(found) for name, found in metrics.items()}, indent=2))
+    else:
+        print_metrics(metrics)

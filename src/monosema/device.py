@@ -1,0 +1,37 @@
+"""Which device to compute on, and whether bfloat16 pays there."""
+
+import torch
+
+from monosema.errors import InputError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the first of cuda, mps and cpu that this machine has.
+
+    Raises:
+        InputError: `name` is no device, or this machine has none of that kind or number.
+    """
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if _count(kind)))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}", expected="auto, cpu, cuda, cuda:N or mps") from None
+    if (device.index or 0) >= _count(device.type):
+        raise InputError(f"device {name!r} is not on this machine", hint='use "auto" or "cpu"')
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 matrices in hardware: Ampere or newer, or a CPU with AMX or AVX512_BF16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return False
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind this machine has."""
+    counts = {"cpu": lambda: 1, "cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
+    return counts[kind]() if kind in counts else 0

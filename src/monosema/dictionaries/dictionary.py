@@ -1,0 +1,121 @@
+"""The dictionary: encoder map, activation function and decoder map, joined by a wiring."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from monosema.dictionaries.activation_functions import ActivationFunction
+from monosema.dictionaries.maps import Map, maps
+from monosema.dictionaries.spec import Spec
+from monosema.errors import InputError
+from monosema.kernels import SparseCodes
+
+
+class Dictionary(nn.Module):
+    """A sparse autoencoder or transcoder by composition.
+
+    `codes = activation((x − input_bias) W_enc + b_enc)`, `x̂ = codes W_dec + b_dec (+ x W_skip)`.
+
+    Parameters, under the field's own names: `W_enc [d_in, width]`, `b_enc [width]`, `W_dec [width, d_out]`,
+    `b_dec [d_out]`; `b_in [d_in]` where the input bias is one of its own; `W_skip [d_in, d_out]` where there is a skip;
+    and those of the activation function. They start at zero: `initialise_` or `load` fills them.
+    """
+
+    def __init__(self, spec: Spec, activation: ActivationFunction, metadata: dict[str, Any] | None = None):
+        super().__init__()
+        self.spec = spec
+        self.metadata = metadata or {}
+        self.encoder: Map = maps[spec.encoder]()
+        self.decoder: Map = maps[spec.decoder]()
+        self.activation = activation
+        self.W_enc = nn.Parameter(torch.zeros(self.encoder.shape(spec.d_in, spec.width)))
+        self.b_enc = nn.Parameter(torch.zeros(spec.width))
+        self.W_dec = nn.Parameter(torch.zeros(self.decoder.shape(spec.width, spec.d_out)))
+        self.b_dec = nn.Parameter(torch.zeros(spec.d_out))
+        self.b_in = nn.Parameter(torch.zeros(spec.d_in)) if spec.input_bias == "b_in" else None
+        self.W_skip = nn.Parameter(torch.zeros(spec.d_in, spec.d_out)) if spec.skip else None
+
+    @property
+    def input_bias(self) -> Float[Tensor, " d_in"] | None:
+        """What is subtracted from the input, if anything."""
+        return {"none": None, "b_dec": self.b_dec, "b_in": self.b_in}[self.spec.input_bias]
+
+    def preactivations(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
+        """What the activation function is given: `(x − input_bias) W_enc + b_enc`."""
+        x = self._checked(x)
+        if self.input_bias is not None:
+            x = x - self.input_bias
+        return self.encoder.apply(x, self.W_enc) + self.b_enc
+
+    def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
+        """Dense codes of activations."""
+        return self.activation(self.preactivations(x))
+
+    def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> SparseCodes:
+        """The codes of `encode` as indices and values."""
+        if x.ndim != 2:
+            raise InputError(
+                f"activations of shape {list(x.shape)}", expected="[batch, d_in]", hint="flatten them first"
+            )
+        return self.activation.sparse(self.preactivations(x))
+
+    def decode(
+        self, codes: Float[Tensor, "*batch width"] | SparseCodes, x: Float[Tensor, "*batch d_in"] | None = None
+    ) -> Float[Tensor, "*batch d_out"]:
+        """The reconstruction that codes stand for.
+
+        Args:
+            codes: dense, or sparse.
+            x: the input, which a dictionary with a skip connection needs and any other ignores.
+        """
+        if isinstance(codes, SparseCodes):
+            out = self.decoder.apply_sparse(codes, self.W_dec) + self.b_dec
+        else:
+            out = self.decoder.apply(codes, self.W_dec) + self.b_dec
+        if self.W_skip is None:
+            return out
+        if x is None:
+            raise InputError("codes alone", expected="decode(codes, x): this dictionary has a skip connection from x")
+        return out + self._checked(x) @ self.W_skip
+
+    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """Reconstruction (or, for a transcoder, prediction) from activations."""
+        return self.decode(self.encode(x), x)
+
+    def decoder_norms(self) -> Float[Tensor, " width"]:
+        """Norm of each feature's direction."""
+        return self.decoder.row_norms(self.W_dec)
+
+    @torch.no_grad()
+    def fold_scale_(self, scale_in: float, scale_out: float) -> None:
+        """Makes a dictionary that was trained on scaled activations take and give raw ones, in place.
+
+        After training on `x · scale_in` and `y · scale_out`, the folded dictionary maps raw x to raw y; its codes are
+        the trained ones divided by `scale_out`, so the decoder's directions stay what they were.
+
+        Raises:
+            InputError: the scales differ, but one `b_dec` serves both sides.
+        """
+        if self.spec.input_bias == "b_dec" and scale_in != scale_out:
+            raise InputError(
+                f"scales {scale_in} in and {scale_out} out",
+                expected="one scale: this dictionary subtracts from its input the bias that it adds to its output",
+            )
+        self.W_enc.mul_(scale_in / scale_out)
+        self.b_enc.div_(scale_out)
+        self.b_dec.div_(scale_out)
+        self.activation.rescale_(1 / scale_out)
+        if self.b_in is not None:
+            self.b_in.div_(scale_in)
+        if self.W_skip is not None:
+            self.W_skip.mul_(scale_in / scale_out)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.spec.d_in:
+            raise InputError(
+                f"activations of size {x.shape[-1]}",
+                expected=f"size {self.spec.d_in}, which this dictionary reads at {', '.join(self.spec.reads) or 'x'}",
+            )
+        return x if x.dtype == self.W_enc.dtype else x.to(self.W_enc.dtype)

@@ -1,0 +1,29 @@
+"""Starting weights."""
+
+import torch
+
+from monosema.dictionaries.dictionary import Dictionary
+
+
+@torch.no_grad()
+def initialise_(dictionary: Dictionary, generator: torch.Generator, decoder_norm: float = 1.0) -> None:
+    """Random feature directions of one norm, the encoder tied to them at the start; biases zero.
+
+    Where input and output have one size, `W_enc = W_decᵀ`; else the encoder gets unit directions of its own.
+
+    Args:
+        dictionary: changed in place.
+        generator: source of the random directions.
+        decoder_norm: norm of every row of `W_dec`.
+    """
+    for name, parameter in dictionary.named_parameters():
+        if name.startswith("b_"):
+            parameter.zero_()
+    dictionary.W_dec.normal_(generator=generator)
+    norms = dictionary.decoder.row_norms(dictionary.W_dec)
+    dictionary.W_dec.mul_(decoder_norm / norms[:, None])
+    if dictionary.spec.d_in == dictionary.spec.d_out:
+        dictionary.W_enc.copy_(dictionary.W_dec.mT)
+    else:
+        dictionary.W_enc.normal_(generator=generator)
+        dictionary.W_enc.div_(dictionary.W_enc.norm(dim=0, keepdim=True))

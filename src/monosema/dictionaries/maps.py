@@ -1,0 +1,58 @@
+"""How a dictionary's weights act: the shape of an encoder or decoder matrix, and the products with it.
+
+A map holds no tensors; the dictionary does, under the field's own names (`W_enc`, `W_dec`).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.kernels import SparseCodes, sparse_decode
+from monosema.registry import Registry
+
+
+class Map(Protocol):
+    """A linear map between activations and features, with the weight it needs."""
+
+    def shape(self, rows: int, columns: int) -> tuple[int, ...]:
+        """Shape of the weight that maps `rows` inputs to `columns` outputs."""
+        ...
+
+    def apply(self, x: Float[Tensor, "*batch rows"], weight: Tensor) -> Float[Tensor, "*batch columns"]:
+        """The product with dense rows."""
+        ...
+
+    def apply_sparse(self, codes: SparseCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
+        """The product with sparse codes."""
+        ...
+
+    def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
+        """The Euclidean norm of each input's row: of a decoder, the norm of each feature's direction."""
+        ...
+
+
+maps: Registry[type[Map]] = Registry("map")
+
+
+@maps.register("dense")
+@dataclass(frozen=True)
+class Dense:
+    """Every input is connected to every output: one matrix `[rows, columns]`."""
+
+    def shape(self, rows: int, columns: int) -> tuple[int, ...]:
+        """`(rows, columns)`."""
+        return (rows, columns)
+
+    def apply(self, x: Float[Tensor, "*batch rows"], weight: Tensor) -> Float[Tensor, "*batch columns"]:
+        """`x @ weight`."""
+        return x @ weight
+
+    def apply_sparse(self, codes: SparseCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
+        """`codes.to_dense() @ weight`, over the active rows alone."""
+        return sparse_decode(codes, weight)
+
+    def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
+        """Norm of each row of the matrix."""
+        return weight.norm(dim=1)

@@ -1,0 +1,73 @@
+"""What a dictionary connects: hook points read and written, sizes, maps and wiring."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from monosema.errors import InputError
+from monosema.registry import Registry
+
+InputBias = Literal["none", "b_dec", "b_in"]
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How what a dictionary writes relates to what it reads.
+
+    `input_bias` names the bias that is subtracted from the input by recipes that subtract one: an autoencoder's own
+    `b_dec`, because both live in one space, or a separate `b_in`.
+    """
+
+    writes_what_it_reads: bool
+    input_bias: InputBias
+
+
+wirings: Registry[Wiring] = Registry("wiring")
+wirings.register("autoencoder")(Wiring(writes_what_it_reads=True, input_bias="b_dec"))
+wirings.register("transcoder")(Wiring(writes_what_it_reads=False, input_bias="b_in"))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a dictionary connects. Any spec goes with any recipe.
+
+    Raises:
+        InputError: a size is not positive, or the sizes or hook points contradict the wiring.
+    """
+
+    d_in: int
+    """Size of the activations read."""
+    d_out: int
+    """Size of the activations written."""
+    width: int
+    """Number of features."""
+    reads: tuple[str, ...] = ()
+    """Hook points read; several are joined end to end."""
+    writes: tuple[str, ...] = ()
+    """Hook points written."""
+    wiring: str = "autoencoder"
+    """A registered wiring: `autoencoder` reconstructs what it reads, `transcoder` predicts another hook point."""
+    subtracts_input_bias: bool = False
+    """Whether a bias is subtracted from the input before it is encoded."""
+    skip: bool = False
+    """Whether a dense linear map from input to output is added to the reconstruction."""
+    encoder: str = "dense"
+    """A registered map from activations to features."""
+    decoder: str = "dense"
+    """A registered map from features to activations."""
+
+    def __post_init__(self):
+        for name in ("d_in", "d_out", "width"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}", expected="a positive size")
+        wiring = wirings[self.wiring]
+        if wiring.writes_what_it_reads and (self.d_in != self.d_out or self.reads != self.writes):
+            raise InputError(
+                f"an {self.wiring} that reads {self.reads} (d {self.d_in}) and writes {self.writes} (d {self.d_out})",
+                expected="the same hook points and sizes on both sides",
+                hint="use wiring 'transcoder' to write elsewhere",
+            )
+
+    @property
+    def input_bias(self) -> InputBias:
+        """The bias that is subtracted from the input: `none`, the decoder's `b_dec`, or a separate `b_in`."""
+        return wirings[self.wiring].input_bias if self.subtracts_input_bias else "none"

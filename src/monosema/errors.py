@@ -1,0 +1,18 @@
+"""The one error that a user's input can cause."""
+
+
+class InputError(ValueError):
+    """Something given from outside (an argument, a file, a model, a text) cannot be used.
+
+    The message says what was given, what was expected and what to do about it. The command line prints it without a
+    traceback and exits with status 2.
+    """
+
+    def __init__(self, given: str, *, expected: str | None = None, hint: str | None = None):
+        self.given, self.expected, self.hint = given, expected, hint
+        parts = [given]
+        if expected:
+            parts.append(f"expected {expected}")
+        if hint:
+            parts.append(hint)
+        super().__init__("; ".join(parts))

@@ -1,0 +1,179 @@
+"""Measuring dictionaries in the model that they were trained on."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from monosema.activations.filters import not_special
+from monosema.dictionaries import Dictionary
+from monosema.errors import InputError
+from monosema.evaluation.cross_entropy import CrossEntropySums, next_token_kl, next_token_loss
+from monosema.evaluation.metrics import Evaluation, MetricSums
+from monosema.evaluation.rows import in_evaluation_mode, means_of, measure_rows
+from monosema.evaluation.splice import hook_points
+from monosema.models import Replacement, read, replacing, width_of
+from monosema.progress import Progress, progress
+
+if TYPE_CHECKING:
+    from monosema.models import LoadedModel
+
+
+@torch.no_grad()
+def evaluate(
+    dictionaries: Mapping[str, Dictionary],
+    model: "LoadedModel",
+    contexts: Int[Tensor, "n length"],
+    *,
+    skip_special: bool = True,
+    batch_contexts: int = 8,
+) -> dict[str, Evaluation]:
+    """Measures dictionaries on held-out contexts: reconstruction, sparsity and, in a causal language model, its loss.
+
+    The contexts are read twice: once for the mean activations, once for the rest. Runs that do not depend on the
+    dictionary (the model as it is, zeros or the mean at a hook point) are shared between dictionaries.
+
+    Args:
+        dictionaries: by name; each reads one hook point and writes one.
+        model: what they are measured in.
+        contexts: held-out token ids.
+        skip_special: neither measure nor replace activations at the model's special tokens.
+        batch_contexts: contexts run at once; the results do not depend on it. Memory holds two tensors of logits
+            `[batch_contexts, length, vocabulary]`, and the activations.
+
+    Raises:
+        InputError: an unknown hook point, a dictionary that does not fit its hook point, activations that are not
+            finite or do not vary, contexts in which there is nothing to measure.
+    """
+    wires = {name: hook_points(dictionary) for name, dictionary in dictionaries.items()}
+    _check(dictionaries, wires, model, contexts, batch_contexts)
+    special = model.special_ids if skip_special else frozenset()
+    writes = sorted({write for _, write in wires.values()})
+    points = sorted({point for wire in wires.values() for point in wire})
+    totals: dict[str, MetricSums] = {}
+    with in_evaluation_mode(dictionaries.values()), progress("evaluating", 2 * contexts.numel(), "tokens") as bar:
+        batches = partial(_batches, model, contexts.split(batch_contexts), special=special, bar=bar)
+        means = means_of({point: batch.rows(point) for point in writes} for batch in batches(points=writes))
+        for batch in batches(points=points):
+            baselines = _baselines(model, batch, means) if model.predicts_next else None
+            for name, dictionary in dictionaries.items():
+                part = _measure(dictionary, *wires[name], model, batch, means, baselines)
+                totals[name] = totals[name] + part if name in totals else part
+    return {
+        name: total.evaluation(contexts.numel() - total.reconstruction.tokens, includes_special_tokens=not skip_special)
+        for name, total in totals.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some contexts, their activations by hook point, and which tokens are measured and replaced."""
+
+    ids: Int[Tensor, "batch position"]
+    kept: Bool[Tensor, "batch position"]
+    activations: dict[str, Float[Tensor, "batch position _"]]
+
+    def rows(self, point: str) -> Float[Tensor, "kept _"]:
+        """The activations that are measured."""
+        return self.activations[point][self.kept]
+
+    def logits_with(self, model: "LoadedModel", point: str, rows: Tensor) -> Float[Tensor, "batch position vocabulary"]:
+        """The model's logits when `rows` flow on from `point` in place of `self.rows(point)`."""
+        flows = self.activations[point].clone()
+        flows[self.kept] = rows.to(flows.dtype)
+        with replacing(model, [Replacement(point, lambda _: flows)]):
+            return model.logits(self.ids)
+
+
+@dataclass(frozen=True)
+class _Baselines:
+    """What a batch's runs without a dictionary gave: logits, and sums of losses by hook point written."""
+
+    logits: Float[Tensor, "batch position vocabulary"]
+    clean: float
+    zero: dict[str, float]
+    mean: dict[str, float]
+
+
+def _batches(
+    model: "LoadedModel",
+    contexts: Sequence[Int[Tensor, "batch length"]],
+    points: Sequence[str],
+    special: Collection[int],
+    bar: Progress,
+) -> Iterator[_Batch]:
+    first = 0
+    for ids in contexts:
+        ids = ids.to(model.device)
+        activations = read(model, ids, points)
+        for point, x in activations.items():
+            if not x.isfinite().all():
+                context, position = (~x.isfinite()).any(-1).nonzero()[0].tolist()
+                raise InputError(
+                    f"NaN or infinite activations at {point!r} (context {first + context}, position {position})",
+                    expected="finite activations",
+                )
+        yield _Batch(ids, not_special(ids, special), activations)
+        first += len(ids)
+        bar.advance(ids.numel())
+
+
+def _baselines(model: "LoadedModel", batch: _Batch, means: Mapping[str, Tensor]) -> _Baselines:
+    logits = model.logits(batch.ids)
+    zero, mean = {}, {}
+    for point, x in means.items():
+        zero[point] = next_token_loss(batch.logits_with(model, point, torch.zeros_like(x)), batch.ids)
+        mean[point] = next_token_loss(batch.logits_with(model, point, x), batch.ids)
+    return _Baselines(logits, next_token_loss(logits, batch.ids), zero, mean)
+
+
+def _measure(
+    dictionary: Dictionary,
+    reads: str,
+    writes: str,
+    model: "LoadedModel",
+    batch: _Batch,
+    means: Mapping[str, Tensor],
+    baselines: _Baselines | None,
+) -> MetricSums:
+    sums, prediction = measure_rows(dictionary, batch.rows(reads), batch.rows(writes), means[writes])
+    if baselines is None:
+        return sums
+    # What `splice` does, with the reconstructions that are at hand.
+    logits = batch.logits_with(model, writes, prediction)
+    losses = CrossEntropySums(
+        tokens=batch.ids[:, 1:].numel(),
+        clean=baselines.clean,
+        spliced=next_token_loss(logits, batch.ids),
+        zero=baselines.zero[writes],
+        mean=baselines.mean[writes],
+        kl=next_token_kl(baselines.logits, logits),
+    )
+    return replace(sums, cross_entropy=losses)
+
+
+def _check(
+    dictionaries: Mapping[str, Dictionary],
+    wires: Mapping[str, tuple[str, str]],
+    model: "LoadedModel",
+    contexts: Tensor,
+    batch_contexts: int,
+) -> None:
+    if contexts.ndim != 2 or contexts.shape[1] < 2 or not len(contexts):
+        raise InputError(f"contexts of shape {list(contexts.shape)}", expected="[n, length], at least 2 tokens long")
+    if batch_contexts < 1:
+        raise InputError(f"{batch_contexts} contexts at once", expected="at least 1")
+    widths = {point: width_of(model, point) for point in {point for wire in wires.values() for point in wire}}
+    for name, (reads, writes) in wires.items():
+        spec = dictionaries[name].spec
+        for point, verb, d in ((reads, "reads", spec.d_in), (writes, "writes", spec.d_out)):
+            if widths[point] != d:
+                raise InputError(
+                    f"dictionary {name!r}, which {verb} activations of size {d} at {point!r}",
+                    expected=f"size {widths[point]}, as {point!r} of {model.name} has",
+                    hint="use the model and hook point that it was trained on",
+                )

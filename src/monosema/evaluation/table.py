@@ -1,0 +1,46 @@
+"""The table that the field reads: one row for each dictionary."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from monosema.evaluation.metrics import Metrics
+
+
+class Table(NamedTuple):
+    """Headers, formatted rows and the notes that belong below them."""
+
+    headers: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def table_rows(metrics: Mapping[str, Metrics]) -> Table:
+    """The metrics of dictionaries, by name, as text: what the tables of published dictionaries show."""
+    headers = ["Dictionary", "Variance Explained (%)", "L1", "L0", "% Alive", "CE Diff", "% CE Recovered"]
+    rows = [
+        [
+            name,
+            _percent(m.fve),
+            f"{m.l1:.1f}",
+            f"{m.l0:.1f}",
+            _percent(m.alive),
+            "–" if m.ce_diff is None else f"{m.ce_diff:.3f}",
+            _percent(m.ce_recovered),
+        ]
+        for name, m in metrics.items()
+    ]
+    return Table(headers, rows, list(dict.fromkeys(_note(m) for m in metrics.values())))
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _note(m: Metrics) -> str:
+    """What the figures were measured on."""
+    special = {
+        None: "",
+        True: ", special tokens among them",
+        False: f"; {m.left_out_tokens:,} special tokens were neither measured nor replaced",
+    }[m.includes_special_tokens]
+    return f"% Alive: active on at least one of {m.tokens:,} held-out tokens{special}."

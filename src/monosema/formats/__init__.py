@@ -1,0 +1,11 @@
+"""File formats of dictionaries, one file each. A new one is one new file here: it registers itself."""
+
+import importlib
+import pkgutil
+
+from monosema.formats.format import Format, formats, load
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Format", "formats", "load"]

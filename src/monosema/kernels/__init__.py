@@ -1,0 +1,7 @@
+"""Sparse linear algebra, each operation beside the dense expression that it equals."""
+
+from monosema.kernels.codes import SparseCodes, to_sparse
+from monosema.kernels.decode import sparse_decode
+from monosema.kernels.topk import batch_topk, topk
+
+__all__ = ["SparseCodes", "batch_topk", "sparse_decode", "to_sparse", "topk"]

@@ -1,0 +1,19 @@
+"""Models: load one, name places in it, read the activations there and replace them in flight."""
+
+from monosema.models.families import Family, families
+from monosema.models.hook_points import HookPoint
+from monosema.models.load import LoadedModel, load_model
+from monosema.models.read import read, width_of
+from monosema.models.replace import Replacement, replacing
+
+__all__ = [
+    "Family",
+    "HookPoint",
+    "LoadedModel",
+    "Replacement",
+    "families",
+    "load_model",
+    "read",
+    "replacing",
+    "width_of",
+]

@@ -1,0 +1,35 @@
+"""A hook point: a place in a model where activations are read or replaced."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from monosema.errors import InputError
+
+
+@dataclass(frozen=True)
+class HookPoint:
+    """What a module returns (side "out") or what it is given (side "in").
+
+    `path` is the module's path, as in `model.named_modules()`. `in_stream` says that what the module is given is the
+    residual stream itself, which flows on past the module too: a replacement then changes the stream, not only the
+    module's argument. It is no part of which place this is, so it counts neither in comparing nor in printing.
+    """
+
+    path: str
+    side: Literal["out", "in"] = "out"
+    in_stream: bool = field(default=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "HookPoint":
+        """The hook point written as "path", "path:out" or "path:in".
+
+        Raises:
+            InputError: nothing is written, or the side is neither "in" nor "out".
+        """
+        path, colon, side = text.partition(":")
+        if not text or (colon and side not in ("in", "out")):
+            raise InputError(f"hook point {text!r}", expected='a module path, with ":in" or ":out" after it if wanted')
+        return cls(path, "in" if side == "in" else "out")
+
+    def __str__(self) -> str:
+        return f"{self.path}:in" if self.side == "in" else self.path or ":out"

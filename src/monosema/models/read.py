@@ -1,0 +1,76 @@
+"""Reading activations from a model, and running it no further than needed."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.errors import InputError
+from monosema.models.flow import attach
+from monosema.models.hook_points import HookPoint
+from monosema.models.load import LoadedModel
+
+
+class _AllCaptured(BaseException):
+    """Ends a forward pass that has nothing left to yield; not an Exception, so that no model's handler swallows it."""
+
+
+def read(model: LoadedModel, inputs: Tensor, points: Sequence[str]) -> dict[str, Float[Tensor, "batch position d"]]:
+    """The activations at `points` in one forward pass, which stops when the last of them has been computed.
+
+    The keys are the names as they were asked for. A module that runs several times in a pass is read at its first run.
+    No gradients flow through what is read; inside `replacing`, what is read is what flows on.
+
+    Args:
+        model: what is read.
+        inputs: what the model takes, `[batch, position]` token ids for a language model.
+        points: names of hook points.
+
+    Raises:
+        InputError: no point is asked for, there is no such point, or the model does not run it on these inputs.
+    """
+    if isinstance(points, str) or not points:
+        raise InputError(f"hook points {points!r}", expected="a list with at least one name")
+    wanted = {name: model.point(name) for name in points}
+    captured: dict[HookPoint, Tensor] = {}
+    missing = set(wanted.values())
+
+    def capture(point: HookPoint, activation: Tensor) -> None:
+        if point in missing:
+            # A copy, because a model may go on to add to the tensor in place.
+            captured[point] = activation.detach().clone()
+            missing.remove(point)
+        if not missing:
+            raise _AllCaptured
+
+    with torch.no_grad(), ExitStack() as hooks:
+        for point in set(wanted.values()):
+            hooks.callback(attach(model.module, point, partial(capture, point)).remove)
+        with suppress(_AllCaptured):
+            model.run(inputs)
+    for name, point in wanted.items():
+        if point in missing:
+            raise InputError(
+                f"hook point {name!r} was not reached: {model.name} does not call the module '{point.path}'",
+                expected="a module that takes part in the forward pass of these inputs",
+            )
+    return {name: captured[point] for name, point in wanted.items()}
+
+
+def width_of(model: LoadedModel, point: str, inputs: Tensor | None = None) -> int:
+    """The dimension of the activations at `point`, found by running the model on one token, or on `inputs`.
+
+    Raises:
+        InputError: there is no such point, or the model has no vocabulary and no `inputs` are given.
+    """
+    if inputs is None:
+        if model.vocabulary is None:
+            raise InputError(
+                f"a {type(model.module).__name__} without a vocabulary to take a token from",
+                expected="inputs that the model can run on",
+            )
+        inputs = torch.zeros(1, 1, dtype=torch.long)
+    return read(model, inputs, [point])[point].shape[-1]

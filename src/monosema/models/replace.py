@@ -1,0 +1,115 @@
+"""Replacing what flows at hook points while a model runs: ablation, steering, a dictionary in the model's place."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from monosema.errors import InputError
+from monosema.models.flow import attach
+from monosema.models.hook_points import HookPoint
+from monosema.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What flows on from `write` is `function` of the activations at `reads` (by default of the one at `write`).
+
+    The function gets its own copies and returns a tensor of the shape at `write`; its dtype is cast to the model's.
+
+    >>> zero = Replacement("attn_out.2", torch.zeros_like)
+    >>> transcoder_in_place = Replacement("mlp_out.2", transcoder, reads=("mlp_in.2",))
+    """
+
+    write: str
+    function: Callable[..., Tensor]
+    reads: tuple[str, ...] | None = None
+
+
+@contextmanager
+def replacing(model: LoadedModel, replacements: Sequence[Replacement]) -> Iterator[None]:
+    """While inside, every forward pass of `model` flows through `replacements`; gradients pass through them.
+
+    Replacements of one point are applied one after the other, in order. A read sees what flows on at its point: where
+    that point is replaced as well, the replaced activation. Everything is undone on leaving, also after an error.
+
+    Raises:
+        InputError: there is no such hook point; and, in the forward pass, if a point in `reads` runs only after
+            `write`, a function returns something other than a tensor of the shape at `write`, or the model never gets
+            to `write`.
+    """
+    steps = [_Step.of(model, replacement) for replacement in replacements]
+    read = {point for step in steps for point, _ in step.reads}
+    flowing: dict[HookPoint, Tensor] = {}  # what has flowed on at the points read, in this pass
+    reached: set[HookPoint] = set()
+
+    def visit(point: HookPoint, activation: Tensor) -> Tensor:
+        for step in steps:
+            if step.write == point:
+                activation = step.apply(activation, flowing)
+        reached.add(point)
+        if point in read:  # a copy, because the model may go on to add to the tensor in place
+            flowing[point] = activation.clone()
+        return activation
+
+    def start(*_: Any) -> None:
+        flowing.clear()
+        reached.clear()
+
+    def end(*_: Any) -> None:
+        for step in steps:
+            if step.write not in reached:
+                raise InputError(
+                    f"nothing was replaced at {step.name!r}: {model.name} does not call the module '{step.write.path}'",
+                    expected="a module that takes part in the forward pass",
+                )
+
+    with ExitStack() as hooks:
+        hooks.callback(model.module.register_forward_pre_hook(start).remove)
+        for point in dict.fromkeys([*read, *(step.write for step in steps)]):
+            hooks.callback(attach(model.module, point, partial(visit, point)).remove)
+        hooks.callback(model.module.register_forward_hook(end).remove)
+        yield
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A replacement whose names have been resolved in a model."""
+
+    name: str
+    write: HookPoint
+    function: Callable[..., Tensor]
+    reads: tuple[tuple[HookPoint, str], ...]
+
+    @classmethod
+    def of(cls, model: LoadedModel, replacement: Replacement) -> "_Step":
+        names = (replacement.write,) if replacement.reads is None else replacement.reads
+        reads = tuple((model.point(name), name) for name in names)
+        return cls(replacement.write, model.point(replacement.write), replacement.function, reads)
+
+    def apply(self, activation: Tensor, flowing: dict[HookPoint, Tensor]) -> Tensor:
+        """What flows on in place of `activation`."""
+        new = self.function(*(self._look_up(point, name, activation, flowing) for point, name in self.reads))
+        if not isinstance(new, Tensor) or new.shape != activation.shape:
+            given = f"shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
+            raise InputError(
+                f"the function that replaces {self.name!r} returned {given}",
+                expected=f"a tensor of shape {tuple(activation.shape)}",
+            )
+        new = new.to(activation.dtype)
+        # The layer holds on to the stream and adds to it later, so the stream itself must change: no module returns it.
+        return activation.copy_(new) if self.write.in_stream else new
+
+    def _look_up(self, point: HookPoint, name: str, activation: Tensor, flowing: dict[HookPoint, Tensor]) -> Tensor:
+        if point == self.write:
+            return activation.clone()
+        if point not in flowing:
+            raise InputError(
+                f"{name!r} has not been computed when {self.name!r} is replaced",
+                expected="reads that the model computes before the point that is written",
+                hint="exchange the two, or read a point of an earlier layer or module",
+            )
+        return flowing[point].clone()

@@ -1,0 +1,11 @@
+"""Published training protocols, one file each. A new one is one new file here: it registers itself."""
+
+import importlib
+import pkgutil
+
+from monosema.recipes.recipe import Loss, Moment, Recipe, recipes
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Loss", "Moment", "Recipe", "recipes"]

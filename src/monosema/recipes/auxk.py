@@ -1,0 +1,33 @@
+"""AuxK: dead features learn to explain what the living leave over (Gao et al. 2024, arXiv 2406.04093, appendix A.2)."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from monosema.dictionaries import Dictionary
+from monosema.kernels import SparseCodes
+
+
+def auxk_loss(
+    dictionary: Dictionary,
+    pre: Float[Tensor, "batch width"],
+    error: Float[Tensor, "batch d_out"],
+    dead: Bool[Tensor, " width"],
+    k_aux: int,
+) -> Float[Tensor, ""]:
+    """‖e − ê‖² / ‖e − ē‖², with ê decoded, without bias, from the `k_aux` largest pre-activations of dead features.
+
+    Zero where no feature is dead, or where the error does not vary. The error is a constant: it is not pulled
+    towards what the dead can explain.
+    """
+    candidates = dead.nonzero().squeeze(1)
+    if len(candidates) == 0:
+        return error.new_zeros(())
+    values, places = pre[:, candidates].topk(min(k_aux, len(candidates)), dim=1, sorted=False)
+    codes = SparseCodes(candidates[places], values.relu(), pre.shape[1])
+    error = error.detach().float()
+    explained = dictionary.decoder.apply_sparse(codes, dictionary.W_dec)
+    variation = (error - error.mean(0)).square().sum()
+    # Of an error that does not vary, rounding leaves a little; dividing by it would drown every other gradient.
+    varies = variation > torch.finfo(error.dtype).eps * error.square().sum()
+    return (error - explained.float()).square().sum() * torch.where(varies, 1 / variation, 0.0)

@@ -1,0 +1,62 @@
+"""BatchTopK (Bussmann et al. 2024, BatchTopK sparse autoencoders, arXiv 2412.06410)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary
+from monosema.recipes.recipe import Loss, recipes, require
+from monosema.recipes.topk import UnitNormTopK
+
+
+@recipes.register("batch_topk")
+@dataclass(frozen=True)
+class BatchTopKRecipe(UnitNormTopK):
+    """The k · batch largest pre-activations of a whole batch; each row gets as many as it needs.
+
+    At inference a threshold stands in for the batch: a moving average of the smallest activation that was kept.
+    """
+
+    name: ClassVar[str] = "batch_topk"
+
+    threshold_decay: float = 0.99
+    """How much of the threshold's moving average is kept at each step."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self, "threshold_decay", 0 <= self.threshold_decay < 1, "a number from 0 to just under 1")
+
+    def activation(self, width: int) -> ActivationFunction:
+        """BatchTopK."""
+        return BatchTopK(width, self.k)
+
+    def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """Dense codes: rows differ too much in length for a rectangle of indices to pay."""
+        return dictionary.activation(pre)
+
+    @torch.no_grad()
+    def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
+        """Starts the threshold at the smallest activation kept on these rows, so that inference is never dense."""
+        smallest = _smallest_kept(dictionary.encode(x))
+        _threshold(dictionary).copy_(torch.where(smallest.isfinite(), smallest, 0.0))
+
+    @torch.no_grad()
+    def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
+        """Restores the decoder's norms and moves the threshold; a batch with nothing active leaves it as it is."""
+        super().after_step_(dictionary, loss)
+        assert isinstance(loss.codes, Tensor)
+        threshold, smallest = _threshold(dictionary), _smallest_kept(loss.codes)
+        threshold.lerp_(torch.where(smallest.isfinite(), smallest, threshold), 1 - self.threshold_decay)
+
+
+def _threshold(dictionary: Dictionary) -> Tensor:
+    assert isinstance(dictionary.activation, BatchTopK)
+    return dictionary.activation.threshold
+
+
+def _smallest_kept(codes: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+    """Infinite where nothing is active."""
+    return codes.masked_fill(codes <= 0, torch.inf).min()

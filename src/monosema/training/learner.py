@@ -1,0 +1,204 @@
+"""One dictionary in training."""
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.activations.normalise import geometric_median, rms_norm
+from monosema.dictionaries import Dictionary, Spec
+from monosema.errors import InputError
+from monosema.recipes import Loss, Moment, Recipe
+from monosema.training.dead_features import DeadFeatures
+
+Batch = Mapping[str, Float[Tensor, "batch d"]]
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss or its gradient was not finite; the dictionary is as it was before the batch that caused it."""
+
+
+class Learner:
+    """A dictionary, its recipe, its optimiser, and what has to be remembered between steps.
+
+    Args:
+        spec: what the dictionary connects.
+        recipe: how it learns.
+        sample: activations like those of the training stream, `{hook point: [rows, d]}`: they set the scale of
+            training, and where the biases start.
+        steps: length of the run, for the schedules.
+        batch_size: tokens per step.
+        seed: of the random directions it starts with.
+        device: where it trains.
+        autocast: multiply matrices in bfloat16; weights, thresholds and sums stay float32.
+
+    Raises:
+        InputError: the sample lacks a hook point or has other sizes than the spec, or is not finite, or is all zero;
+            there are no steps; the recipe does not fit the width.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        recipe: Recipe,
+        sample: Batch,
+        *,
+        steps: int,
+        batch_size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        autocast: bool = False,
+    ):
+        _check_fits(spec, sample)
+        if steps < 1 or batch_size < 1:
+            raise InputError(f"{steps} steps of {batch_size} tokens", expected="at least one step of one token")
+        self.spec, self.recipe = spec, recipe
+        self.steps, self.batch_size, self.step_count = steps, batch_size, 0
+        self.device, self.autocast = torch.device(device), autocast
+        self.scale_in, self.scale_out = self._scales(sample)
+        self.dictionary = self._start(sample, seed).to(self.device)
+        self.dead = DeadFeatures(spec.width, self.device)
+        self.optimiser = torch.optim.Adam(self.dictionary.parameters(), lr=recipe.lr, betas=recipe.betas, fused=True)
+
+    @property
+    def moment(self) -> Moment:
+        """Where the run stands."""
+        return Moment(self.step_count, self.steps, self.batch_size)
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Learns from one batch of raw activations.
+
+        Returns:
+            The `tokens` learned from so far, the `loss` and its terms, the batch's `l0` and `fve` (not finite where
+            its targets do not vary), the share of `dead` features, `lr`, and `grad_norm` before clipping.
+
+        Raises:
+            NonFiniteLoss: the loss or its gradient is NaN or infinite; nothing was changed.
+        """
+        x, y = self._scaled(batch)
+        moment = self.moment
+        dead = self.dead.mask(self.recipe.dead_window(moment))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            loss = self.recipe.loss(self.dictionary, x, y, moment, dead)
+        total = loss.total.item()
+        grad_norm = self._backward(loss) if math.isfinite(total) else math.nan
+        if not math.isfinite(grad_norm):
+            raise NonFiniteLoss(self._blame(total, x, y))
+        lr = self._update(loss, moment)
+        fired = loss.fired()
+        self.dead.update(fired, len(x))
+        self.step_count += 1
+        return {
+            "tokens": self.step_count * self.batch_size,
+            "loss": total,
+            **{name: term.item() for name, term in loss.terms.items()},
+            "l0": fired.sum().item() / len(x),
+            "fve": _fve(y, loss.reconstruction.detach()),
+            "dead": dead.float().mean().item(),
+            "lr": lr,
+            "grad_norm": grad_norm,
+        }
+
+    def finished(self) -> Dictionary:
+        """A copy that takes raw activations, in evaluation mode; training can go on."""
+        dictionary = copy.deepcopy(self.dictionary).eval()
+        dictionary.zero_grad()
+        dictionary.fold_scale_(self.scale_in, self.scale_out)
+        return dictionary.requires_grad_(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a later `step` depends on. The tensors are the learner's own: copy what outlives a step."""
+        return {
+            "dictionary": self.dictionary.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "silent": self.dead.silent,
+            "step": self.step_count,
+            "scales": (self.scale_in, self.scale_out),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where another learner with the same spec and recipe stood."""
+        self.dictionary.load_state_dict(state["dictionary"])
+        self.optimiser.load_state_dict(copy.deepcopy(dict(state["optimiser"])))  # torch would share its tensors
+        self.dead.silent.copy_(state["silent"])
+        self.step_count = state["step"]
+        self.scale_in, self.scale_out = state["scales"]
+
+    def _backward(self, loss: Loss) -> float:
+        """Leaves clipped gradients, and returns their norm before; leaves none if it is not finite."""
+        loss.total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.dictionary.parameters(), self.recipe.grad_clip).item()
+        if not math.isfinite(norm):
+            self.optimiser.zero_grad()
+        return norm
+
+    def _blame(self, total: float, x: Tensor, y: Tensor) -> str:
+        finite = x.isfinite().all() and y.isfinite().all()
+        cause = f"lower the learning rate ({self.recipe.lr})" if finite else "the activations hold NaN or infinity"
+        return f"loss {total} or its gradient at step {self.step_count} is not finite: {cause}"
+
+    def _update(self, loss: Loss, moment: Moment) -> float:
+        self.recipe.before_step_(self.dictionary)
+        lr = self.recipe.lr * self.recipe.lr_scale(moment)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.recipe.after_step_(self.dictionary, loss)
+        return lr
+
+    def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x, y = (torch.cat([batch[p] for p in points], dim=1) for points in (self.spec.reads, self.spec.writes))
+        return x.to(self.device, torch.float32), y.to(self.device, torch.float32)
+
+    def _scaled(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x, y = self._rows(batch)
+        scaled = x * self.scale_in
+        return scaled, scaled if self.spec.reads == self.spec.writes else y * self.scale_out
+
+    def _scales(self, sample: Batch) -> tuple[float, float]:
+        x, y = self._rows(sample)
+        norm_in, norm_out = (rows.shape[1] ** 0.5 if self.recipe.norm == "sqrt_d" else 1.0 for rows in (x, y))
+        return norm_in / rms_norm(x), norm_out / rms_norm(y)
+
+    @torch.no_grad()
+    def _start(self, sample: Batch, seed: int) -> Dictionary:
+        """Fills the weights; then b_dec starts at the centre of what is written, and the encoder at that of its input.
+
+        A recipe that subtracts no input bias gets the same start through `b_enc`, since (x − c) W = x W − c W.
+        """
+        dictionary = Dictionary(self.spec, self.recipe.activation(self.spec.width))
+        self.recipe.initialise_(dictionary, torch.Generator().manual_seed(seed))
+        x, y = (rows.cpu() for rows in self._scaled(sample))
+        dictionary.b_dec.copy_(self._centre(y))
+        if dictionary.b_in is not None:
+            dictionary.b_in.copy_(self._centre(x))
+        if dictionary.input_bias is None:
+            dictionary.b_enc.sub_(dictionary.encoder.apply(self._centre(x), dictionary.W_enc))
+        self.recipe.calibrate_(dictionary, x)
+        return dictionary
+
+    def _centre(self, rows: Float[Tensor, "rows d"]) -> Float[Tensor, " d"]:
+        if self.recipe.bias_init == "zero":
+            return rows.new_zeros(rows.shape[1])
+        return rows.mean(0) if self.recipe.bias_init == "mean" else geometric_median(rows)
+
+
+def _check_fits(spec: Spec, sample: Batch) -> None:
+    for points, size in ((spec.reads, spec.d_in), (spec.writes, spec.d_out)):
+        given = {point: sample[point].shape[1] for point in points if point in sample}
+        if len(given) < len(points) or sum(given.values()) != size:
+            raise InputError(
+                f"a dictionary of size {size} at {', '.join(points) or 'no hook point'}",
+                expected=f"sizes that fit the activations: { ({p: t.shape[1] for p, t in sample.items()}) }",
+            )
+
+
+def _fve(y: Float[Tensor, "batch d"], reconstruction: Float[Tensor, "batch d"]) -> float:
+    """Fraction of the batch's variance that the reconstruction explains."""
+    residual = (y - reconstruction).square().sum()
+    return 1 - (residual / (y - y.mean(0)).square().sum()).item()

@@ -1,0 +1,42 @@
+"""What a specification refuses."""
+
+import pytest
+
+from monosema.dictionaries import Spec
+from monosema.errors import InputError
+
+
+def test_an_autoencoder_writes_what_it_reads():
+    with pytest.raises(InputError, match="use wiring 'transcoder'"):
+        Spec(4, 4, 8, reads=("mlp_in.0",), writes=("mlp_out.0",))
+    with pytest.raises(InputError, match="same hook points and sizes"):
+        Spec(4, 5, 8)
+
+
+def test_a_transcoder_may_write_elsewhere_and_in_another_size():
+    spec = Spec(4, 5, 8, reads=("mlp_in.0",), writes=("mlp_out.0",), wiring="transcoder")
+    assert (spec.d_in, spec.d_out) == (4, 5)
+
+
+@pytest.mark.parametrize("sizes", [(0, 0, 8), (4, 4, 0), (-1, -1, 8)])
+def test_sizes_are_positive(sizes: tuple[int, int, int]):
+    with pytest.raises(InputError, match="a positive size"):
+        Spec(*sizes)
+
+
+def test_an_unknown_wiring_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"unknown wiring 'trancoder'.*did you mean transcoder"):
+        Spec(4, 4, 8, wiring="trancoder")
+
+
+@pytest.mark.parametrize(
+    ("wiring", "subtracts", "bias"),
+    [
+        ("autoencoder", False, "none"),
+        ("autoencoder", True, "b_dec"),
+        ("transcoder", False, "none"),
+        ("transcoder", True, "b_in"),
+    ],
+)
+def test_the_input_bias_is_the_decoders_where_both_sides_are_one_space(wiring: str, subtracts: bool, bias: str):
+    assert Spec(4, 4, 8, wiring=wiring, subtracts_input_bias=subtracts).input_bias == bias

@@ -1,0 +1,72 @@
+"""The largest pre-activations, against the definition."""
+
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from monosema.kernels import batch_topk, topk
+from tests.kernels.strategies import normal_like, preactivations_and_k, quick
+
+
+@quick
+@given(preactivations_and_k())
+def test_topk_is_relu_times_a_mask_of_k_largest_entries_of_each_row(case: tuple[Tensor, int]):
+    pre, k = case
+    codes = topk(pre, k)
+    mask = torch.zeros_like(pre, dtype=torch.bool).scatter(1, codes.indices, True)
+    assert (mask.sum(1) == k).all()  # so the indices of a row are distinct
+    assert torch.equal(codes.to_dense(), pre.relu() * mask)
+    for row, kept in zip(pre, mask, strict=True):
+        assert kept.all() or row[kept].min() >= row[~kept].max()
+
+
+@quick
+@given(preactivations_and_k())
+def test_topk_passes_gradients_to_the_positive_entries_it_keeps_and_to_no_other(case: tuple[Tensor, int]):
+    pre, k = case
+    pre.requires_grad_()
+    codes = topk(pre, k)
+    upstream = normal_like(pre, *pre.shape)
+    (codes.to_dense() * upstream).sum().backward()
+    assert pre.grad is not None
+    assert torch.equal(pre.grad, torch.where(codes.to_dense() > 0, upstream, 0))
+
+
+@quick
+@given(preactivations_and_k())
+def test_batch_topk_keeps_as_many_positive_entries_as_it_may_and_none_smaller_than_one_dropped(
+    case: tuple[Tensor, int],
+):
+    pre, k = case
+    codes = batch_topk(pre, k)
+    kept = codes != 0
+    assert kept.sum() == min(k * len(pre), int((pre > 0).sum()))
+    assert torch.equal(codes, pre.relu() * kept)
+    assert not kept.any() or kept.all() or codes[kept].min() >= pre[~kept].max()
+
+
+@quick
+@given(preactivations_and_k())
+def test_batch_topk_passes_gradients_to_what_it_keeps_and_to_no_other(case: tuple[Tensor, int]):
+    pre, k = case
+    pre.requires_grad_()
+    codes = batch_topk(pre, k)
+    upstream = normal_like(pre, *pre.shape)
+    (codes * upstream).sum().backward()
+    assert pre.grad is not None
+    assert torch.equal(pre.grad, torch.where(codes > 0, upstream, 0))
+
+
+def test_batch_topk_lets_one_row_take_what_another_leaves():
+    pre = torch.tensor([[4.0, 3.0, 2.0], [1.0, -1.0, 0.5]])
+    assert batch_topk(pre, 1).tolist() == [[4.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_batch_topk_of_one_row_is_topk():
+    pre = normal_like(torch.zeros(1), 1, 40)
+    assert torch.equal(batch_topk(pre, 7), topk(pre, 7).to_dense())
+
+
+def test_an_empty_batch_has_empty_codes():
+    pre = torch.zeros(0, 5)
+    assert topk(pre, 2).to_dense().shape == batch_topk(pre, 2).shape == (0, 5)

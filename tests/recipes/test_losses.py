@@ -1,0 +1,72 @@
+"""Every recipe's loss and all its gradients equal an independent float64 transcription of its equation."""
+
+import copy
+
+import pytest
+import torch
+
+from monosema.recipes import Recipe, recipes
+from tests.recipes.reference import MOMENT, RECIPES, WIRINGS, batch_for, dictionary_for, expected, some_dead
+
+each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+each_wiring = pytest.mark.parametrize("wiring", WIRINGS)
+
+
+def test_every_registered_recipe_is_tested_here():
+    assert {recipe.name for recipe in RECIPES} == set(recipes)
+
+
+@each_wiring
+@each_recipe
+def test_loss_and_gradients_equal_the_published_equation(recipe: Recipe, wiring: str):
+    dictionary = dictionary_for(recipe, wiring)
+    x, y = batch_for(dictionary)
+    loss = recipe.loss(dictionary, x, y, MOMENT, some_dead())
+    loss.total.backward()
+    total, gradients = expected(recipe, dictionary, x, y, some_dead())
+    torch.testing.assert_close(loss.total.detach().double(), total, rtol=1e-5, atol=1e-6)
+    for name, parameter in dictionary.named_parameters():
+        assert parameter.grad is not None, name
+        scale = gradients[name].abs().max().item()
+        assert scale > 0, f"the test says nothing about {name}"
+        torch.testing.assert_close(parameter.grad.double(), gradients[name], rtol=1e-4, atol=1e-5 * scale, msg=name)
+
+
+@each_recipe
+def test_loss_changes_nothing_and_repeats_itself(recipe: Recipe):
+    dictionary = dictionary_for(recipe)
+    before = copy.deepcopy(dictionary.state_dict())
+    x, y = batch_for(dictionary)
+    x_before, dead = x.clone(), some_dead()
+    first, second = (recipe.loss(dictionary, x, y, MOMENT, dead) for _ in range(2))
+    assert first.total.item() == second.total.item()
+    assert torch.equal(first.fired(), second.fired())
+    assert all(torch.equal(value, before[name]) for name, value in dictionary.state_dict().items())
+    assert torch.equal(x, x_before)
+    assert torch.equal(dead, some_dead())
+
+
+@each_recipe
+def test_reconstruction_and_codes_are_those_of_the_dictionary(recipe: Recipe):
+    dictionary = dictionary_for(recipe)
+    x, y = batch_for(dictionary)
+    loss = recipe.loss(dictionary, x, y, MOMENT, some_dead())
+    torch.testing.assert_close(loss.reconstruction, dictionary(x))
+    assert torch.equal(loss.fired(), (dictionary.encode(x) != 0).sum(0))
+
+
+@each_recipe
+def test_terms_name_the_parts_of_the_total(recipe: Recipe):
+    dictionary = dictionary_for(recipe)
+    x, y = batch_for(dictionary)
+    loss = recipe.loss(dictionary, x, y, MOMENT, some_dead())
+    torch.testing.assert_close(loss.terms["error"], (y - dictionary(x)).square().sum(1).mean())
+
+
+def test_zero_valued_selected_entries_do_not_count_as_fired():
+    for recipe in RECIPES:
+        dictionary = dictionary_for(recipe)
+        dictionary.b_enc.data.fill_(-100.0)
+        x, y = batch_for(dictionary)
+        loss = recipe.loss(dictionary, x, y, MOMENT, some_dead())
+        assert loss.fired().sum() == 0, recipe.name

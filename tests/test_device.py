@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from monosema.device import has_fast_bf16, pick_device
+from monosema.errors import InputError
+
+
+@pytest.mark.parametrize(("cuda", "mps", "best"), [(2, True, "cuda"), (0, True, "mps"), (0, False, "cpu")])
+def test_auto_is_the_best_that_the_machine_has(cuda: int, mps: bool, best: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device("auto") == torch.device(best)
+
+
+def test_a_device_is_picked_by_name_if_the_machine_has_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    for missing in ("cuda:2", "xpu", "meta"):
+        with pytest.raises(InputError, match="not on this machine"):
+            pick_device(missing)
+
+
+@pytest.mark.parametrize("name", ["", "abacus", "cuda:x"])
+def test_what_is_no_device_is_refused(name: str):
+    with pytest.raises(InputError, match="unknown device"):
+        pick_device(name)
+
+
+def test_only_what_multiplies_bf16_in_hardware_is_fast(monkeypatch: pytest.MonkeyPatch):
+    for amx, avx in ((True, False), (False, True), (False, False)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
+        assert has_fast_bf16(torch.device("cpu")) == (amx or avx)
+    assert not has_fast_bf16(torch.device("mps"))

@@ -1,0 +1,76 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monosema.errors import InputError
+from monosema.files import read_json, write_atomically, write_json, write_text
+
+_json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=10,
+)
+
+
+@given(_json_values)
+def test_json_written_is_json_read(tmp_path_factory: pytest.TempPathFactory, value: object):
+    path = tmp_path_factory.mktemp("json") / "value.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+def test_the_path_holds_the_old_content_until_the_new_is_complete(tmp_path: Path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("ne", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old"
+        temporary.write_text("new", encoding="utf-8")
+
+    write_atomically(path, write)
+    assert path.read_text(encoding="utf-8") == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("ne", encoding="utf-8")
+        raise RuntimeError("the disk is full")
+
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        write_atomically(path, write)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path):
+    write_text(tmp_path / "a" / "b" / "file.txt", "text")
+    assert (tmp_path / "a" / "b" / "file.txt").read_text(encoding="utf-8") == "text"
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_lacks_are_refused_before_anything_is_written(tmp_path: Path, number: float):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "value.json", {"loss": number})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"no file .*absent\.json"):
+        read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", json.dumps({"a": 1}).encode()[:-1]])
+def test_a_truncated_or_garbled_file_is_named(tmp_path: Path, content: bytes):
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"value\.json is not valid JSON"):
+        read_json(path)

@@ -1,0 +1,21 @@
+import subprocess
+import sys
+
+HEAVY = ("transformers", "datasets", "matplotlib", "pyarrow", "pydantic", "sklearn", "tyro", "rich", "pandas", "wandb")
+ROOMS = ("models", "activations", "kernels", "dictionaries", "recipes", "training", "evaluation", "analysis", "runs")
+
+
+def _loaded(code: str) -> set[str]:
+    """Which of the heavy packages an interpreter has loaded once it ran `code`."""
+    script = f"{code}\nimport sys\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_or_its_rooms_loads_no_heavy_package():
+    assert _loaded("import monosema") == set()
+    assert _loaded(f"import monosema.{', monosema.'.join(ROOMS)}") == set()
+
+
+def test_a_heavy_package_that_is_loaded_would_be_seen():
+    assert _loaded("import rich") == {"rich"}
