@@ -3,8 +3,8 @@
     python benchmarks/harvest.py [--tokens 131072] [--repeats 5] [--json]
 
 All sides run in turn in one process, and the medians of the repeats are compared. The bare pass is the base model with
-its later layers removed, on contexts that were tokenised beforehand; a source starts from text. What tokenising takes of
-the first source's time is listed, too.
+its later layers removed, on contexts that were tokenised beforehand; a source starts from text. What tokenising takes
+of the first source's time is listed, too.
 """
 
 import argparse

@@ -61,6 +61,7 @@ class Picture:
     size: tuple[int, float] = (1, 1.0)
     tags: tuple[str, ...] = ()
     layers: list[Pen] = field(default_factory=list)
+    hole: Circle | None = None
     areas: dict[str, float] = field(default_factory=dict)
     depth: int | Literal["auto"] = "auto"
     inner: "tuple[Picture, ...]" = ()
@@ -84,6 +85,7 @@ _pictures = st.recursive(
         size=st.tuples(st.integers(), _numbers),
         tags=st.lists(st.text()).map(tuple),
         layers=st.lists(_pens, max_size=2),
+        hole=st.none() | _circles,
         areas=st.dictionaries(st.text(), _numbers, max_size=2),
         depth=st.integers() | st.just("auto"),
         inner=st.lists(inner, max_size=2).map(tuple),
@@ -162,6 +164,9 @@ def test_numbers_keep_their_annotated_type():
         ({"shape": "circle"}, "run.yaml: shape is 'circle'; expected a mapping with the name of a shape"),
         ({"shape": {"name": "point", "radius": 1}}, "run.yaml: unknown key shape.radius; expected no key"),
         ({"inner": [{"title": "a"}]}, "run.yaml: inner[0].shape is missing; expected a mapping with the name"),
+        ({"hole": {"radius": -1}}, "run.yaml: hole: a circle of radius -1.0; expected a positive radius"),
+        ({"hole": {"radius": "x"}}, "run.yaml: hole.radius is 'x'; expected a number"),
+        ({"hole": 1}, "run.yaml: hole is 1; expected a mapping of radius or null"),
         ({1: 2}, "run.yaml: unknown key 1; expected one of title, shape"),
         (
             {"shape": {"name": "circle", "radius": -1}},

@@ -102,10 +102,14 @@ class _Mismatch(Exception):
         self.path, self.given, self.expected, self.hint = path, given, expected, hint
 
 
+class _WrongType(_Mismatch):
+    """Not even the kind of value that the annotation takes."""
+
+
 def _refuse(path: str, value: Any, annotation: Any) -> NoReturn:
     shown = "nothing" if value is None else repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    raise _Mismatch(path, f"{path} is {shown}" if path else f"{shown} at the top", _describe(annotation))
+    raise _WrongType(path, f"{path} is {shown}" if path else f"{shown} at the top", _describe(annotation))
 
 
 def _convert(annotation: Any, value: Any, path: str) -> Any:
@@ -144,17 +148,17 @@ def _convert_scalar(kind: Any, value: Any, path: str) -> Any:
 
 
 def _convert_union(annotation: Any, value: Any, path: str) -> Any:
-    """The first member that takes the value; else the error of the member that understood most of it."""
-    problems = []
+    """The first member that takes the value; else the error of the one that understood it and refused what it says."""
+    problems: list[_Mismatch] = []
     for member in get_args(annotation):
         try:
             return _convert(member, value, path)
         except _Mismatch as problem:  # noqa: PERF203
             problems.append(problem)
-    deepest = max(problems, key=lambda problem: len(problem.path))
-    if deepest.path != path:
-        raise deepest
-    _refuse(path, value, annotation)
+    understood = [problem for problem in problems if problem.path != path or not isinstance(problem, _WrongType)]
+    if not understood:
+        _refuse(path, value, annotation)
+    raise max(understood, key=lambda problem: len(problem.path))
 
 
 def _convert_mapping(annotation: Any, value: Any, path: str) -> Any:

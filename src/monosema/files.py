@@ -27,9 +27,14 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def json_text(value: Any) -> str:
+    """`value` as indented JSON. Non-finite numbers are refused: they are not JSON."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically. Non-finite numbers are refused: they are not JSON."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Writes `value` as indented JSON, atomically."""
+    write_text(path, json_text(value))
 
 
 def read_json(path: Path) -> Any:

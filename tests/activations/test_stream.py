@@ -201,7 +201,8 @@ def test_a_text_of_which_nothing_is_kept_is_refused_and_not_read_for_ever(tokeni
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"points": []}, "no hook point"),
+        ({"points": []}, "at least one name"),
+        ({"points": "resid_post.0"}, "a list"),
         ({"points": ["resid_post.9"]}, "resid_post.9"),
         ({"length": 65}, "at most 64"),
         ({"buffer_rows": 63}, "at least 64 rows"),

@@ -105,7 +105,7 @@ def test_the_stream_is_what_the_model_calls_its_hidden_states(model: LoadedModel
 
 def test_embed_is_the_row_of_the_token_in_the_embedding_matrix(model: LoadedModel, ids: Tensor):
     assert model.family is not None
-    rows = embedding(ids, model.module.get_input_embeddings().weight)
+    rows = embedding(ids, model.module.get_parameter(model.point("embed").path + ".weight"))
     scale = 32**0.5 if model.family.name.startswith("gemma") else 1.0  # Gemma's embedding module scales its rows
     close(read(model, ids, ["embed"])["embed"], rows * scale)
 

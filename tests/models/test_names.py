@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -11,6 +11,7 @@ from tests.models.tiny_families import build
 PATHS = st.from_regex(r"[a-z_0-9]+(\.[a-z_0-9]+)*", fullmatch=True)
 
 
+@settings(max_examples=25, deadline=None)
 @given(PATHS, st.sampled_from(["in", "out"]))
 def test_a_hook_point_is_read_back_as_it_is_printed(path: str, side):
     point = HookPoint(path, side)

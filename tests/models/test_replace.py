@@ -77,21 +77,12 @@ def test_the_input_of_the_norm_by_its_path_is_only_the_norms(ids: Tensor):
     torch.testing.assert_close(at["resid_post.1"], plain + at["mlp_out.1"])
 
 
-def without_attention(module: nn.Module) -> None:
-    nn.init.zeros_(module.get_submodule("transformer.h.1.attn.c_proj").weight)
-    nn.init.zeros_(module.get_submodule("transformer.h.1.attn.c_proj").bias)
-
-
-def without_mlp(module: nn.Module) -> None:
-    nn.init.zeros_(module.get_submodule("transformer.h.1.mlp.c_proj").weight)
-    nn.init.zeros_(module.get_submodule("transformer.h.1.mlp.c_proj").bias)
-
-
-@pytest.mark.parametrize(("name", "ablate"), [("attn_out.1", without_attention), ("mlp_out.1", without_mlp)])
-def test_zeros_are_what_a_model_without_the_weights_computes(name: str, ablate: Callable, ids: Tensor):
+@pytest.mark.parametrize(("name", "projection"), [("attn_out.1", "attn.c_proj"), ("mlp_out.1", "mlp.c_proj")])
+def test_zeros_are_what_a_model_without_the_weights_computes(name: str, projection: str, ids: Tensor):
     model = build("gpt2")
     by_hand = deepcopy(model.module)
-    ablate(by_hand)
+    for weight in by_hand.get_submodule(f"transformer.h.1.{projection}").parameters():
+        nn.init.zeros_(weight)
     expected = output(load_model(by_hand), ids)
     assert (expected - output(model, ids)).abs().max() > 1e-3
     torch.testing.assert_close(output(model, ids, Replacement(name, torch.zeros_like)), expected)
@@ -101,7 +92,7 @@ def test_zeroing_one_heads_rows_is_a_model_without_its_output_weights(ids: Tenso
     model = build("llama")
     by_hand = deepcopy(model.module)
     with torch.no_grad():
-        by_hand.get_submodule("model.layers.1.self_attn.o_proj").weight[:, 8:16] = 0
+        by_hand.get_parameter("model.layers.1.self_attn.o_proj.weight")[:, 8:16] = 0
 
     def zero_head(z: Tensor) -> Tensor:
         z[..., 8:16] = 0  # in place, on a copy of its own
@@ -228,7 +219,7 @@ def test_the_models_dtype_is_kept(ids: Tensor):
 
 
 def test_gradients_pass_through_a_replacement(model: LoadedModel, ids: Tensor):
-    """Autograd agrees with a finite difference in float64 at every place."""
+    """Autograd agrees with a finite difference at every place; norms and softmax are float32 in some of the models."""
     exact = load_model(deepcopy(model.module), dtype=torch.float64)
     exact.module.requires_grad_(False)
     for name in names(exact):
@@ -241,21 +232,20 @@ def test_gradients_pass_through_a_replacement(model: LoadedModel, ids: Tensor):
 
         step = torch.zeros((), dtype=torch.float64, requires_grad=True)
         (slope,) = torch.autograd.grad(loss(step), step)
-        h = torch.tensor(1e-5, dtype=torch.float64)
+        h = torch.tensor(1e-3, dtype=torch.float64)
         with torch.no_grad():
             measured = (loss(h) - loss(-h)) / (2 * h)
         assert abs(slope) > 1e-9, name
-        torch.testing.assert_close(slope, measured, rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(slope, measured, rtol=1e-2, atol=1e-5)
 
 
 def test_gradients_reach_what_lies_before_a_replaced_stream(ids: Tensor):
     model = build("llama")
-    weight = model.module.get_input_embeddings().weight
+    embedding = model.module.get_parameter("model.embed_tokens.weight")
     with replacing(model, [Replacement("resid_mid.1", lambda x: x * x)]):
         model.logits(ids).square().mean().backward()
-    assert weight.grad is not None
-    assert weight.grad[ids].abs().min() >= 0
-    assert weight.grad[ids].abs().max() > 0
+    assert embedding.grad is not None
+    assert (embedding.grad[ids].norm(dim=-1) > 0).all()
 
 
 def test_a_point_that_runs_after_the_one_written_cannot_be_read(ids: Tensor):

@@ -26,11 +26,11 @@ def recipe(name: str, **changes: Any) -> Recipe:
 
 
 def rows(count: int, d: int = D, seed: int = 0) -> Tensor:
-    """Sums of about three of 32 directions in `d` dimensions, away from the origin."""
+    """Sums of about two of 32 directions in `d` dimensions, away from the origin."""
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(FEATURES, d, generator=torch.Generator().manual_seed(12345))
     directions = directions / directions.norm(dim=1, keepdim=True)
-    active = torch.rand(count, FEATURES, generator=generator) < 3 / FEATURES
+    active = torch.rand(count, FEATURES, generator=generator) < 2 / FEATURES
     sizes = 1 + torch.rand(count, FEATURES, generator=generator)
     return (active * sizes) @ directions + 0.3
 

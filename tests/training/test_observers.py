@@ -87,12 +87,13 @@ def test_tensorboard_has_a_curve_for_each_dictionary_and_metric(tmp_path):
 
 @pytest.mark.slow
 def test_wandb_records_the_run_offline(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     with WandbLog("monosema-test", tmp_path / "run", every=2, config={"answer": 4242}) as log:
         for step, loss in ((1, 0.1111), (2, 0.2222), (3, 0.3333), (4, 0.4444)):
             log.on_step(step, {"a/b": {"loss": loss}})
+    wandb.teardown()  # waits until its service, a process of its own, has written everything
     (record,) = (tmp_path / "run").rglob("*.wandb")
     written = record.read_bytes()  # of a format of wandb's own, whose texts are plain
     for text in (b"monosema-test", b"answer", b"4242", b"a/b/loss", b"0.1111", b"0.2222", b"0.4444"):

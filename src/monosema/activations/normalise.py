@@ -29,7 +29,7 @@ def rms_norm(x: Float[Tensor, "rows d"]) -> float:
 def geometric_median(
     x: Float[Tensor, "rows d"], *, tolerance: float = 1e-6, max_steps: int = 1000
 ) -> Float[Tensor, "d"]:
-    """The point with the least sum of distances to the rows, by Weiszfeld's algorithm with Vardi and Zhang's correction.
+    """The point with the least sum of distances to the rows, by Weiszfeld's algorithm as Vardi and Zhang corrected it.
 
     Stops when a step is shorter than `tolerance` times the mean distance to the rows, or after `max_steps`.
 

@@ -13,16 +13,22 @@ from monosema.errors import InputError
 class ShuffleBuffer:
     """Holds up to `rows` rows of several hook points, aligned, and hands them out in random order.
 
-    The memory is taken once. `order` is a permutation of the slots: the first `held` of it are the rows inside, in the
-    order in which they will leave (from the back); the others are free. Adding writes into free slots, taking moves the
-    border, and shuffling permutes indices only, so that no row is ever moved.
+    Rows are held in the type that they come in and handed out in float32. The memory is taken once. `order` is a
+    permutation of the slots: the first `held` of it are the rows inside, in the order in which they will leave (from
+    the back); the others are free. Adding writes into free slots, taking moves the border, and shuffling permutes
+    indices only, so that no row is ever moved.
+
+    Args:
+        rows: how many fit in.
+        like: for each hook point a tensor `[..., d]` of the width, the type and the place that its rows have.
+        seed: of the order.
     """
 
-    def __init__(self, rows: int, widths: Mapping[str, int], *, device: torch.device | str = "cpu", seed: int = 0):
+    def __init__(self, rows: int, like: Mapping[str, Tensor], *, seed: int = 0):
         self.rows = rows
         self.held = 0
-        self._tensors = {name: torch.empty(rows, d, device=device) for name, d in widths.items()}
-        self._order = torch.arange(rows, device=device)
+        self._tensors = {name: x.new_empty(rows, x.shape[-1]) for name, x in like.items()}
+        self._order = torch.arange(rows, device=next(iter(like.values())).device)
         self._generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -57,7 +63,7 @@ class ShuffleBuffer:
 
     def peek(self, n: int) -> dict[str, Float[Tensor, "n d"]]:
         """A copy of the next n rows, which stay; n must be at most `held`."""
-        return self._at(self._order[self.held - n : self.held])
+        return {name: rows.float() for name, rows in self._at(self._order[self.held - n : self.held]).items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The rows inside, in their order, and the random generator."""

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from monosema.activations.contexts import Contexts, Position
 from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.errors import InputError
-from monosema.models import read, width_of
+from monosema.models import read
 
 if TYPE_CHECKING:
     from monosema.models import LoadedModel
@@ -29,7 +29,7 @@ class ModelSource:
         contexts: what it reads.
         points: hook points, by any of their names; batches are keyed by the names given.
         batch_size: rows in a batch.
-        buffer_rows: rows that the buffer holds, in float32; `bytes` says what that takes.
+        buffer_rows: rows that the buffer holds, in the model's type; `bytes` says what that takes.
         context_batch: contexts in one forward pass.
         seed: of the shuffling.
         keep: which tokens' activations are left out.
@@ -55,10 +55,11 @@ class ModelSource:
         self.model, self.contexts, self.batch_size = model, contexts, batch_size
         self.keep = keep or Keep()
         self.points = list(dict.fromkeys(points))
-        _check(model, contexts.length, self.points, batch_size, buffer_rows, context_batch, self.keep)
-        self.widths = {point: width_of(model, point) for point in self.points}
+        _check(model, contexts.length, points, batch_size, buffer_rows, context_batch, self.keep)
+        one_token = read(model, torch.zeros(1, 1, dtype=torch.long), self.points)
+        self.widths = {point: x.shape[-1] for point, x in one_token.items()}
         self.tokens_read = 0
-        self._buffer = ShuffleBuffer(buffer_rows, self.widths, device=model.device, seed=seed)
+        self._buffer = ShuffleBuffer(buffer_rows, one_token, seed=seed)
         # Every pass but a text's last is of this size, so that a filling ends with less than one pass of free slots.
         self._contexts_per_pass = min(context_batch, buffer_rows // 2 // contexts.length)
         self._norm_limits: dict[str, float] = {}
@@ -147,34 +148,29 @@ class ModelSource:
         return begins, contexts
 
     def _rows(self, ids: Int[Tensor, "batch position"], begins: list[Position]) -> dict[str, Float[Tensor, "rows d"]]:
-        """The activations of the tokens that are kept."""
-        tokens = (
-            from_position(ids, self.keep.first_position)
-            if self.keep.special_tokens
-            else from_position(ids, self.keep.first_position) & not_special(ids, self.model.special_ids)
-        ).flatten()
-        activations = read(self.model, ids.to(self.model.device), self.points)
-        rows = {point: _where(tokens, activations[point].flatten(0, 1)).float() for point in self.points}
-        norms = {point: torch.linalg.vector_norm(x, dim=1) for point, x in rows.items()}
+        """The activations of the tokens that are kept, in the model's type."""
+        rows = {point: x.flatten(0, 1) for point, x in read(self.model, ids, self.points).items()}
+        norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}
+        kept = from_position(ids, self.keep.first_position)
+        if not self.keep.special_tokens:
+            kept = kept & not_special(ids, self.model.special_ids)
+        kept = kept.flatten().to(self.model.device)
         for point, x in rows.items():
-            if not norms[point].isfinite().all() and not x.isfinite().all():
-                self._refuse(point, x, ids, tokens, begins)
+            if (kept & ~norms[point].isfinite()).any():
+                self._refuse_broken(point, x, kept, ids, begins)
         self.tokens_read += ids.numel()
-        return self._without_outliers(rows, norms)
+        if self.keep.max_norm is not None and kept.any():
+            if not self._norm_limits:  # the median of the first pass is good enough for all
+                self._norm_limits = {p: norm_limit(norms[p][kept], self.keep.max_norm) for p in self.points}
+            for point in self.points:
+                kept = kept & within_norm(norms[point], self._norm_limits[point])
+        return rows if kept.all() else _only(kept, rows)
 
-    def _without_outliers(self, rows: dict[str, Tensor], norms: dict[str, Tensor]) -> dict[str, Tensor]:
-        if self.keep.max_norm is None:
-            return rows
-        if not len(norms[self.points[0]]):
-            return rows
-        if not self._norm_limits:  # the first rows' median is good enough
-            self._norm_limits = {point: norm_limit(norms[point], self.keep.max_norm) for point in self.points}
-        kept = torch.stack([within_norm(norms[point], self._norm_limits[point]) for point in self.points]).all(dim=0)
-        return {point: _where(kept, x) for point, x in rows.items()}
-
-    def _refuse(self, point: str, x: Tensor, ids: Tensor, tokens: Tensor, begins: list[Position]) -> None:
-        row = int((~x.isfinite()).any(dim=1).int().argmax())
-        context, position = divmod(int(tokens.nonzero()[row]), ids.shape[1])
+    def _refuse_broken(self, point: str, x: Tensor, kept: Tensor, ids: Tensor, begins: list[Position]) -> None:
+        broken = (kept & ~x.isfinite().all(dim=1)).nonzero()
+        if not len(broken):
+            return  # finite values whose squares are not: an outlier, but no error
+        context, position = divmod(int(broken[0]), ids.shape[1])
         raise InputError(
             f"NaN or infinite activations at {point!r}: position {position} (token {int(ids[context, position])}) of "
             f"context {self.tokens_read // ids.shape[1] + context}, which begins at {begins[context]} of the text",
@@ -183,16 +179,16 @@ class ModelSource:
         )
 
 
-def _where(kept: Tensor, rows: Float[Tensor, "all d"]) -> Float[Tensor, "rows d"]:
-    """The rows that are kept; the same tensor, uncopied, if all are."""
-    return rows if kept.all() else rows[kept.to(rows.device)]
+def _only(kept: Bool[Tensor, "all"], rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    index = kept.nonzero()[:, 0]  # index_select is several times faster than a mask
+    return {point: x.index_select(0, index) for point, x in rows.items()}
 
 
 def _check(
     model: "LoadedModel", length: int, points: Sequence[str], batch: int, buffer: int, context_batch: int, keep: Keep
 ) -> None:
-    if not points:
-        raise InputError("no hook point to read", expected="at least one")
+    if isinstance(points, str) or not points:
+        raise InputError(f"hook points {points!r}", expected="a list with at least one name")
     if model.max_context is not None and length > model.max_context:
         raise InputError(
             f"contexts of {length} tokens for {model.name}",

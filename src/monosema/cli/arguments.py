@@ -7,9 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import TypeVar
 
-from monosema.runs import Interrupted, RunConfig, run
+from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, run
 from monosema.runs.terminal import print_result
-from monosema.training import NonFiniteLoss
 
 T = TypeVar("T")
 

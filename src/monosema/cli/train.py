@@ -9,8 +9,7 @@ import tyro
 from monosema.cli.arguments import field_docs, given, parse, run_and_print
 from monosema.config import load_yaml
 from monosema.errors import InputError
-from monosema.recipes import Recipe, recipes
-from monosema.runs import DictionaryConfig, RunConfig
+from monosema.runs import DictionaryConfig, Recipe, RunConfig, recipes
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from monosema.dictionaries.dictionary import Dictionary
 def initialise_(dictionary: Dictionary, generator: torch.Generator, decoder_norm: float = 1.0) -> None:
     """Random feature directions of one norm, the encoder tied to them at the start; biases zero.
 
-    Where input and output have one size, `W_enc = W_decᵀ`; else the encoder gets unit directions of its own.
+    Where input and output have one size, `W_enc = W_decᵀ`; else the encoder gets directions of its own, of that norm.
 
     Args:
         dictionary: changed in place.
         generator: source of the random directions.
-        decoder_norm: norm of every row of `W_dec`.
+        decoder_norm: norm of every feature's direction.
     """
     for name, parameter in dictionary.named_parameters():
         if name.startswith("b_"):
@@ -26,4 +26,4 @@ def initialise_(dictionary: Dictionary, generator: torch.Generator, decoder_norm
         dictionary.W_enc.copy_(dictionary.W_dec.mT)
     else:
         dictionary.W_enc.normal_(generator=generator)
-        dictionary.W_enc.div_(dictionary.W_enc.norm(dim=0, keepdim=True))
+        dictionary.W_enc.mul_(decoder_norm / dictionary.W_enc.norm(dim=0, keepdim=True))

@@ -11,7 +11,7 @@ from monosema.dictionaries.activation_functions import activation_functions
 from monosema.dictionaries.dictionary import Dictionary
 from monosema.dictionaries.spec import Spec
 from monosema.errors import InputError
-from monosema.files import read_json, write_atomically, write_json
+from monosema.files import json_text, read_json, write_atomically, write_text
 from monosema.registry import nearest
 
 FORMAT = "monosema/1"
@@ -23,18 +23,17 @@ def save(dictionary: Dictionary, folder: str | Path) -> None:
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in dictionary.state_dict().items()}
-    write_atomically(folder / WEIGHTS, lambda path: save_file(tensors, path))
-    activation = {"name": dictionary.activation.name, **dictionary.activation.options()}
-    write_json(
-        folder / CONFIG,
+    config = json_text(
         {
             "format": FORMAT,
             "spec": dataclasses.asdict(dictionary.spec),
-            "activation": activation,
+            "activation": {"name": dictionary.activation.name, **dictionary.activation.options()},
             "metadata": dictionary.metadata,
-        },
+        }
     )
+    tensors = {name: t.detach().cpu().contiguous() for name, t in dictionary.state_dict().items()}
+    write_atomically(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    write_text(folder / CONFIG, config)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Dictionary:

@@ -47,7 +47,7 @@ class Spec:
     wiring: str = "autoencoder"
     """A registered wiring: `autoencoder` reconstructs what it reads, `transcoder` predicts another hook point."""
     subtracts_input_bias: bool = False
-    """Whether a bias is subtracted from the input before it is encoded."""
+    """Whether a bias is subtracted from the input before it is encoded; a learner sets what its recipe says."""
     skip: bool = False
     """Whether a dense linear map from input to output is added to the reconstruction."""
     encoder: str = "dense"
@@ -66,6 +66,11 @@ class Spec:
                 expected="the same hook points and sizes on both sides",
                 hint="use wiring 'transcoder' to write elsewhere",
             )
+
+    @classmethod
+    def autoencoder(cls, point: str, d: int, width: int) -> "Spec":
+        """A dictionary of `width` features that reconstructs the activations, of size `d`, at one hook point."""
+        return cls(d_in=d, d_out=d, width=width, reads=(point,), writes=(point,))
 
     @property
     def input_bias(self) -> InputBias:

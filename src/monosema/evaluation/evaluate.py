@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,7 +54,7 @@ def evaluate(
     _check(dictionaries, wires, model, contexts, batch_contexts)
     special = model.special_ids if skip_special else frozenset()
     writes = sorted({write for _, write in wires.values()})
-    points = sorted({point for wire in wires.values() for point in wire})
+    points = sorted(set(chain.from_iterable(wires.values())))
     totals: dict[str, MetricSums] = {}
     with in_evaluation_mode(dictionaries.values()), progress("evaluating", 2 * contexts.numel(), "tokens") as bar:
         batches = partial(_batches, model, contexts.split(batch_contexts), special=special, bar=bar)
@@ -167,7 +168,7 @@ def _check(
         raise InputError(f"contexts of shape {list(contexts.shape)}", expected="[n, length], at least 2 tokens long")
     if batch_contexts < 1:
         raise InputError(f"{batch_contexts} contexts at once", expected="at least 1")
-    widths = {point: width_of(model, point) for point in {point for wire in wires.values() for point in wire}}
+    widths = {point: width_of(model, point) for point in set(chain.from_iterable(wires.values()))}
     for name, (reads, writes) in wires.items():
         spec = dictionaries[name].spec
         for point, verb, d in ((reads, "reads", spec.d_in), (writes, "writes", spec.d_out)):

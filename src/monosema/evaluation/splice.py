@@ -39,7 +39,8 @@ def splice(
     """Replaces what flows at the hook point that the dictionary writes by decode(edit(encode(x))).
 
     Args:
-        dictionary: an autoencoder, or a transcoder whose prediction takes the place of its target.
+        dictionary: an autoencoder, or a transcoder whose prediction takes the place of its target; on the model's
+            device, in evaluation mode.
         edit: changes the codes: sets a feature, scales it, ablates it. By default they stay as they are.
         keep_error: add what the dictionary does not reconstruct, target − decode(encode(x)), so that nothing changes
             but what `edit` does.

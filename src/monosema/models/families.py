@@ -33,9 +33,9 @@ class Family:
     """
 
     name: str
-    templates: Mapping[str, str]
-    transformer_lens: Mapping[str, str] = field(default_factory=dict)
-    parallel: Callable[[Any], bool] = lambda config: False
+    templates: Mapping[str, str] = field(repr=False)
+    transformer_lens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    parallel: Callable[[Any], bool] = field(default=lambda config: False, repr=False)
     causal: bool = True
 
     def layers(self, config: Any) -> int:

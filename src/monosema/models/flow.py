@@ -67,7 +67,7 @@ def _first_tensor(output: Any, point: HookPoint) -> tuple[Tensor, Callable[[Tens
 def _with_member(output: Any, key: Any, new: Tensor) -> Any:
     if isinstance(output, tuple):
         members = (*output[:key], new, *output[key + 1 :])
-        return type(output)(*members) if hasattr(output, "_fields") else members
+        return type(output)(*members) if hasattr(output, "_fields") else type(output)(members)
     changed = copy(output)
     changed[key] = new
     return changed

@@ -3,7 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"
 class LoadedModel:
     """A module to read from, with what is known about it. `family` is None where short names are not known."""
 
-    module: nn.Module
-    tokenizer: "PreTrainedTokenizerBase | None"
+    module: nn.Module = field(repr=False)
+    tokenizer: "PreTrainedTokenizerBase | None" = field(repr=False)
     name: str
     family: Family | None
 

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,7 +57,8 @@ class Learner:
         _check_fits(spec, sample)
         if steps < 1 or batch_size < 1:
             raise InputError(f"{steps} steps of {batch_size} tokens", expected="at least one step of one token")
-        self.spec, self.recipe = spec, recipe
+        self.spec = replace(spec, subtracts_input_bias=recipe.subtracts_input_bias)
+        self.recipe = recipe
         self.steps, self.batch_size, self.step_count = steps, batch_size, 0
         self.device, self.autocast = torch.device(device), autocast
         self.scale_in, self.scale_out = self._scales(sample)
