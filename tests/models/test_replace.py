@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from monosema.errors import InputError
-from monosema.models import LoadedModel, Replacement, load_model, read, replacing
+from monosema.models import LoadedModel, Replacement, load_model, read, replacing, width_of
 from tests.models.tiny_families import build
 
 KINDS = ["resid_pre", "resid_mid", "resid_post", "attn_z", "attn_out", "mlp_in", "mlp_out"]
@@ -219,24 +219,25 @@ def test_the_models_dtype_is_kept(ids: Tensor):
 
 
 def test_gradients_pass_through_a_replacement(model: LoadedModel, ids: Tensor):
-    """Autograd agrees with a finite difference at every place; norms and softmax are float32 in some of the models."""
+    """The slope along the gradient is the gradient's length, at every place.
+
+    The tolerance is wide because some of the models compute norms and softmax in float32 whatever their weights are.
+    """
     exact = load_model(deepcopy(model.module), dtype=torch.float64)
     exact.module.requires_grad_(False)
     for name in names(exact):
-        width = read(exact, ids, [name])[name].shape[-1]
-        direction = torch.randn(width, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
 
-        def loss(step: Tensor, name: str = name, direction: Tensor = direction) -> Tensor:
-            with replacing(exact, [Replacement(name, lambda x: x + step * direction)]):
+        def loss(steering: Tensor, name: str = name) -> Tensor:
+            with replacing(exact, [Replacement(name, lambda x: x + steering)]):
                 return exact.run(ids).logits.square().mean()
 
-        step = torch.zeros((), dtype=torch.float64, requires_grad=True)
-        (slope,) = torch.autograd.grad(loss(step), step)
-        h = torch.tensor(1e-3, dtype=torch.float64)
+        steering = torch.zeros(width_of(exact, name), dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(loss(steering), steering)
+        step = 1e-3 * gradient / gradient.norm()
         with torch.no_grad():
-            measured = (loss(h) - loss(-h)) / (2 * h)
-        assert abs(slope) > 1e-9, name
-        torch.testing.assert_close(slope, measured, rtol=1e-2, atol=1e-5)
+            slope = (loss(step) - loss(-step)) / 2e-3
+        assert slope > 1e-4, name
+        torch.testing.assert_close(gradient.norm(), slope, rtol=2e-2, atol=1e-5)
 
 
 def test_gradients_reach_what_lies_before_a_replaced_stream(ids: Tensor):

@@ -17,7 +17,7 @@ from monosema.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CHARACTERS_AT_ONCE = 2**19  # enough for the tokeniser to use every core; little to do again after a resume
+CHARACTERS_AT_ONCE = 2**17  # enough for the tokeniser to use its cores; little to do again after a resume
 
 
 class Position(NamedTuple):

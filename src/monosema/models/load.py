@@ -2,7 +2,8 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,7 @@ def load_model(
         device: "auto" (cuda, mps or cpu, the first there is) or a device's name.
         dtype: "auto" (the checkpoint's 16 bits where `device` is fast with them, else float32), "float32", "bfloat16"
             or "float16".
-        revision: the branch, tag or commit on the hub.
+        revision: the model's branch, tag or commit on the hub.
 
     Raises:
         InputError: the model or tokenizer is not there, is damaged or needs code of its own; or the device is not here.
@@ -155,9 +156,10 @@ def load_model(
         name, place = str(what), pick_device(device)
         source = _locate(what)
         module = _load_module(source, place, wanted, revision).to(place).requires_grad_(False)
-        tokenizer = tokenizer or (source if _has_tokenizer(source, revision) else None)
+        if tokenizer is None and _has_tokenizer(source, revision):
+            tokenizer = _load_tokenizer(source, revision)
     if isinstance(tokenizer, (str, Path)):
-        tokenizer = _load_tokenizer(_locate(tokenizer), revision)
+        tokenizer = _load_tokenizer(_locate(tokenizer), None)  # the revision is the model's
     model_type = str(getattr(getattr(module, "config", None), "model_type", None))
     family = families[model_type] if model_type in families else None  # noqa: SIM401 - a registry's get would raise
     return LoadedModel(module.eval(), tokenizer, name, family)
@@ -246,10 +248,11 @@ def _ask(loader: Callable[..., Any], source: str, revision: str | None, **option
     from huggingface_hub import constants
     from safetensors import SafetensorError
 
+    local = os.path.isdir(source)
     try:
-        return loader(source, revision=revision, trust_remote_code=False, **options)
+        with _without_bars() if local else nullcontext():
+            return loader(source, revision=revision, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        local = os.path.isdir(source)
         offline = not local and ("connect" in str(error) or constants.HF_HUB_OFFLINE)
         reason = "it is not on this machine, and the Hugging Face hub cannot be reached"
         raise InputError(
@@ -258,6 +261,20 @@ def _ask(loader: Callable[..., Any], source: str, revision: str | None, **option
             if local
             else "check the name, or pass the path of a local folder that holds config.json and model.safetensors",
         ) from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Reading local files takes no time worth a progress bar; downloading does, and keeps its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _text_config(module: nn.Module) -> Any:

@@ -1,0 +1,110 @@
+"""The configuration of a run. The same classes are the Python API, the YAML file and the command line."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from monosema.activations import Keep
+from monosema.config import register_tagged
+from monosema.errors import InputError
+from monosema.recipes import Recipe, recipes
+
+register_tagged(Recipe, recipes)
+
+
+@dataclass(frozen=True)
+class DictionaryConfig:
+    """One dictionary of a run: where it reads and writes, how large it is, and how it learns."""
+
+    recipe: Recipe
+    """The training protocol and its hyper-parameters."""
+    site: str
+    """Hook point to read: resid_post.2, mlp_out.5, blocks.3.attn.hook_z, or a module path."""
+    target: str | None = None
+    """Hook point to predict (a transcoder); by default the site itself (an autoencoder)."""
+    width: int | None = None
+    """Number of features."""
+    expansion: float | None = None
+    """Number of features as a multiple of the site's size, in place of width; 16 if neither is given."""
+    skip: bool = False
+    """Add a dense linear map from input to output."""
+    name: str | None = None
+    """Name of the dictionary and its folder; by default made of recipe and site."""
+
+    def __post_init__(self):
+        if self.width is not None and self.expansion is not None:
+            raise InputError(f"width {self.width} and expansion {self.expansion}", expected="one of the two")
+        size = self.width if self.width is not None else self.expansion
+        if size is not None and size <= 0:
+            raise InputError(f"a dictionary of width or expansion {size}", expected="a positive size")
+        if self.name is not None and (not self.name or self.name.startswith(".") or "/" in self.name):
+            raise InputError(f"dictionary name {self.name!r}", expected="a name that can be a folder's")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run: what is read, what is trained on it, and how it is measured."""
+
+    dictionaries: tuple[DictionaryConfig, ...]
+    """The dictionaries to train; all learn from one stream of activations."""
+    model: str = "tiny"
+    """Model to read: a Hugging Face name, a local folder, or `tiny`, the embedded one."""
+    revision: str | None = None
+    """Revision of the model on the hub."""
+    dtype: str = "auto"
+    """Precision of the model: auto, float32, bfloat16 or float16."""
+    activations: str | None = None
+    """A .npy or .safetensors file of activations to train on, in place of a model and text."""
+    text: str = "tiny:train"
+    """Text to train on: a .txt, .jsonl or .parquet file, a folder, hf:NAME, or tiny:train."""
+    heldout: str | None = None
+    """Text (or file of activations) to measure on; by default one document (or row) in twenty is held out."""
+    tokens: int = 1_000_000
+    """Tokens (rows of activations) to train on."""
+    batch_size: int = 1024
+    """Tokens per training step."""
+    context: int = 256
+    """Tokens that the model reads at once."""
+    buffer: int = 131_072
+    """Tokens whose activations are held in memory to be shuffled."""
+    keep: Keep = field(default_factory=Keep)
+    """Which tokens' activations are left out."""
+    seed: int = 0
+    """Seed of shuffling and of the dictionaries' starting weights."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Matrix products of training; auto is bfloat16 where the hardware is fast at it. Weights are always float32."""
+    heldout_tokens: int = 65_536
+    """Held-out tokens to measure on."""
+    evaluate_every: int | None = None
+    """Measure on a part of the held-out text each time this many tokens were trained on."""
+    log_every: int = 10
+    """Steps between lines of the training log."""
+    tensorboard: bool = False
+    """Also log to TensorBoard (needs monosema[tensorboard])."""
+    wandb: str | None = None
+    """Also log to this Weights & Biases project (needs monosema[wandb])."""
+
+    def __post_init__(self):
+        if not self.dictionaries:
+            raise InputError("a run without dictionaries", expected="at least one")
+        for name in ("tokens", "batch_size", "context", "buffer", "heldout_tokens", "log_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}", expected="at least 1")
+        if self.tokens < self.batch_size:
+            raise InputError(
+                f"{self.tokens} tokens in batches of {self.batch_size}", expected="tokens for at least one batch"
+            )
+        names = [d.name for d in self.dictionaries if d.name is not None]
+        if len(set(names)) < len(names):
+            raise InputError(f"dictionaries named {', '.join(names)}", expected="a different name for each")
+
+    @property
+    def steps(self) -> int:
+        """Training steps: whole batches in `tokens`."""
+        return self.tokens // self.batch_size
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Every hook point that a dictionary reads or writes, once."""
+        return tuple(dict.fromkeys(p for d in self.dictionaries for p in (d.site, d.target or d.site)))

@@ -1,0 +1,113 @@
+"""What a run reads: the model and its text, or a file of activations, each with a part held out for measuring."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monosema.activations import (
+    Contexts,
+    Documents,
+    ModelSource,
+    Source,
+    TensorSource,
+    load_tensors,
+    open_text,
+    take_contexts,
+)
+from monosema.errors import InputError
+from monosema.models import LoadedModel, load_model
+from monosema.runs.config import RunConfig
+
+HELDOUT_ONE_IN = 20
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """What dictionaries are measured on: a model with contexts of tokens, or rows of activations."""
+
+    model: LoadedModel | None = None
+    contexts: Int[Tensor, "n position"] | None = None
+    rows: Mapping[str, Float[Tensor, "rows d"]] | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """A run's training stream and its held-out part."""
+
+    source: Source
+    heldout: Heldout
+
+
+def open_data(config: RunConfig) -> Data:
+    """Opens what a run reads; the errors of bad input come from here, before anything is written."""
+    return _open_file(config) if config.activations else _open_model(config)
+
+
+def _open_model(config: RunConfig) -> Data:
+    model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
+    training, heldout = config.text, config.heldout
+    if heldout is None:
+        training, heldout = _training_text(config.text), heldout_text(config.text)
+    source = ModelSource(
+        model,
+        Contexts(model.tokenizer, training, config.context, repeat=True),
+        config.points,
+        batch_size=config.batch_size,
+        buffer_rows=config.buffer,
+        seed=config.seed,
+        keep=config.keep,
+    )
+    return Data(source, Heldout(model, heldout_contexts(model, heldout, config.context, config.heldout_tokens)))
+
+
+def heldout_contexts(model: LoadedModel, text: str | Documents, context: int, tokens: int) -> Int[Tensor, "n position"]:
+    """Contexts of a text to measure on."""
+    return take_contexts(Contexts(model.tokenizer, text, context), tokens)
+
+
+def heldout_text(text: str) -> str | Documents:
+    """The part of a training text that is held out where no other text is named: one document in twenty."""
+    if text == "tiny:train":
+        return "tiny:heldout"
+    return _every(open_text(text), lambda i: i % HELDOUT_ONE_IN == 0)
+
+
+def _training_text(text: str) -> str | Documents:
+    return text if text == "tiny:train" else _every(open_text(text), lambda i: i % HELDOUT_ONE_IN > 0)
+
+
+def _every(documents: Documents, takes: Callable[[int], bool]) -> Documents:
+    return Documents(lambda: (text for i, text in enumerate(documents) if takes(i)))
+
+
+def load_rows(path: str, points: Iterable[str], rows: int | None = None) -> dict[str, Float[Tensor, "rows d"]]:
+    """The activations in a file at some hook points, as rows; the first `rows` of them.
+
+    Raises:
+        InputError: the file cannot be read, or has no tensor for a hook point.
+    """
+    tensors = load_tensors(path)
+    for point in points:
+        if point not in tensors:
+            raise InputError(f"site {point!r}", expected=f"a tensor in {path}: {', '.join(sorted(tensors))}")
+    return {point: tensors[point].flatten(0, -2)[:rows] for point in points}
+
+
+def _open_file(config: RunConfig) -> Data:
+    assert config.activations is not None
+    rows = load_rows(config.activations, config.points)
+    if config.heldout is not None:
+        held = load_rows(config.heldout, config.points)
+    else:
+        held = {point: x[::HELDOUT_ONE_IN] for point, x in rows.items()}
+        rows = {point: _without_every(x, HELDOUT_ONE_IN) for point, x in rows.items()}
+    source = TensorSource(rows, config.batch_size, seed=config.seed)
+    return Data(source, Heldout(rows={point: x[: config.heldout_tokens].float() for point, x in held.items()}))
+
+
+def _without_every(rows: Float[Tensor, "rows d"], n: int) -> Float[Tensor, "fewer d"]:
+    kept = [i for i in range(n) if i]
+    whole = len(rows) // n * n
+    return rows[:whole].unflatten(0, (-1, n))[:, kept].flatten(0, 1)

@@ -1,0 +1,77 @@
+"""What the report says of each metric, and how it writes its value."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+ABSENT = "–"
+
+
+def percent(share: float) -> str:
+    """0.1234 as 12.3 %, and two significant digits below 1 %."""
+    return f"{100 * share:.1f} %" if share == 0 or abs(share) >= 0.01 else f"{100 * share:#.2g} %"
+
+
+def number(value: float) -> str:
+    """Four significant digits, without an exponent while that is legible."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if 0 < abs(value) < 1e-4 else f"{value:#.4g}".rstrip(".")
+
+
+def count(value: int) -> str:
+    """1234567 as 1,234,567."""
+    return f"{value:,}"
+
+
+class Definition(NamedTuple):
+    """A metric of `monosema.evaluation.Metrics` in words."""
+
+    key: str
+    label: str
+    meaning: str
+    form: Callable[[Any], str]
+
+    def show(self, metrics: object) -> str:
+        """The metric's value as text."""
+        value = getattr(metrics, self.key)
+        return ABSENT if value is None else self.form(value)
+
+
+SUMMARY = ("fve", "l1", "l0", "alive", "ce_diff", "ce_recovered")
+"""The metrics of the first table."""
+
+DETAILS = {
+    "Reconstruction": (
+        Definition("mse", "MSE", "squared L2 distance ‖x − x̂‖² per token, summed over dimensions", number),
+        Definition("fve_legacy", "FVE, per token", "mean over tokens of 1 − ‖x − x̂‖² / ‖x − x̄‖²", percent),
+        Definition("cosine", "Cosine", "mean cos(x, x̂)", number),
+        Definition("l2_ratio", "Norm ratio", "mean ‖x̂‖ / ‖x‖", number),
+        Definition(
+            "reconstruction_bias",
+            "Reconstruction bias γ",
+            "Σ‖x̂‖² / Σ x·x̂; below 1 is shrinkage",
+            number,
+        ),
+    ),
+    "Sparsity": (
+        Definition("alive_8192", "Alive in 8,192", "features active somewhere in the first 8,192 tokens", percent),
+        Definition("denser_than_1_percent", "Dense, > 1 %", "features active on more than 1 % of tokens", percent),
+        Definition("denser_than_10_percent", "Dense, > 10 %", "features active on more than 10 % of tokens", percent),
+    ),
+    "Next-token prediction": (
+        Definition("ce_clean", "CE, clean", "cross-entropy of the model as it is, nats per token", number),
+        Definition("ce_spliced", "CE, spliced", "with the reconstruction in place of the activation", number),
+        Definition("ce_zero", "CE, zeros", "with zeros in its place", number),
+        Definition("ce_mean", "CE, mean", "with the mean activation in its place", number),
+        Definition(
+            "ce_recovered_from_mean", "CE recovered, from mean", "CE recovered, with the mean instead of zeros", percent
+        ),
+        Definition("kl", "KL", "KL(clean ‖ spliced) of next-token distributions, nats per token", number),
+    ),
+    "Held-out tokens": (
+        Definition("tokens", "Measured", "tokens whose activations were measured and replaced", count),
+        Definition("left_out_tokens", "Left out", "special tokens, neither measured nor replaced", count),
+        Definition("predicted_tokens", "Predicted", "tokens over which cross-entropy is averaged", count),
+    ),
+}
+"""The metrics of the second table, in groups."""

@@ -1,0 +1,80 @@
+"""Measuring dictionaries on held-out data, during a run and at its end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.analysis import Example, middling_features, top_examples
+from monosema.dictionaries import Dictionary
+from monosema.evaluation import Evaluation, Metrics, evaluate, evaluate_rows
+from monosema.runs.data import Heldout
+from monosema.training import Learner
+from monosema.training.observers import Log
+
+FEATURES, EXAMPLES = 10, 5
+SMALL = 32  # contexts of an evaluation during training
+ROWS = 4096
+
+
+def measure(
+    dictionaries: Mapping[str, Dictionary], heldout: Heldout
+) -> tuple[dict[str, Evaluation], dict[str, dict[int, list[Example]]]]:
+    """Metrics and densities, and the strongest examples of some features of middling density, by dictionary."""
+    found = evaluate_heldout(dictionaries, heldout)
+    if heldout.model is None or heldout.contexts is None:
+        return found, {name: {} for name in dictionaries}
+    return found, {
+        name: top_examples(
+            dictionary,
+            heldout.model,
+            heldout.contexts,
+            middling_features(found[name].density, n=FEATURES),
+            n=EXAMPLES,
+        )
+        for name, dictionary in dictionaries.items()
+    }
+
+
+def evaluate_heldout(dictionaries: Mapping[str, Dictionary], heldout: Heldout) -> dict[str, Evaluation]:
+    """Metrics and densities of dictionaries, by name, in the model or on rows of activations."""
+    if heldout.model is not None and heldout.contexts is not None:
+        return evaluate(dictionaries, heldout.model, heldout.contexts)
+    assert heldout.rows is not None
+    return {name: evaluate_rows(d, _batches(d, heldout.rows)) for name, d in dictionaries.items()}
+
+
+def _batches(
+    dictionary: Dictionary, rows: Mapping[str, Float[Tensor, "rows d"]]
+) -> list[tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch d_out"]]]:
+    """What a dictionary reads and what it should write, in pieces."""
+    spec, device = dictionary.spec, dictionary.W_enc.device
+    x, y = (torch.cat([rows[p] for p in points], 1).to(device) for points in (spec.reads, spec.writes))
+    return list(zip(x.split(ROWS), y.split(ROWS), strict=True))
+
+
+class HeldoutEvaluation:
+    """An observer that measures on a part of the held-out data every so many steps, and tells the logs."""
+
+    def __init__(self, learners: Mapping[str, Learner], heldout: Heldout, every: int, logs: Sequence[Log]):
+        self.learners, self.every, self.logs = learners, every, logs
+        self.heldout = Heldout(
+            heldout.model,
+            None if heldout.contexts is None else heldout.contexts[:SMALL],
+            None if heldout.rows is None else {point: rows[:ROWS] for point, rows in heldout.rows.items()},
+        )
+
+    def on_step(self, step: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Measures if it is time to."""
+        if step % self.every:
+            return
+        found = evaluate_heldout({name: learner.finished() for name, learner in self.learners.items()}, self.heldout)
+        figures = {name: _figures(evaluation.metrics) for name, evaluation in found.items()}
+        for log in self.logs:
+            log.write(step, figures)
+
+
+def _figures(metrics: Metrics) -> dict[str, float]:
+    return {f"heldout_{k}": float(v) for k, v in asdict(metrics).items() if isinstance(v, (int, float))}

@@ -1,0 +1,62 @@
+"""A run's configuration with every choice made: sizes, names, device, precision."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from monosema.device import has_fast_bf16, pick_device
+from monosema.dictionaries import Spec
+from monosema.runs.config import DictionaryConfig, RunConfig
+
+EXPANSION = 16
+
+
+def resolve(config: RunConfig, widths: Mapping[str, int]) -> RunConfig:
+    """The same run with nothing left to choose; a run of the result is a run of `config`.
+
+    Args:
+        config: what was asked for.
+        widths: the size of the activations at each of the run's hook points.
+    """
+    device = pick_device(config.device)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bf16(device) else "float32"
+    sized = [replace(d, width=_width(d, widths[d.site]), expansion=None) for d in config.dictionaries]
+    return replace(config, dictionaries=_named(sized), device=str(device), precision=precision)
+
+
+def spec_of(config: DictionaryConfig, widths: Mapping[str, int]) -> Spec:
+    """What a resolved dictionary connects."""
+    assert config.width is not None
+    target = config.target or config.site
+    return Spec(
+        d_in=widths[config.site],
+        d_out=widths[target],
+        width=config.width,
+        reads=(config.site,),
+        writes=(target,),
+        wiring="autoencoder" if target == config.site else "transcoder",
+        skip=config.skip,
+    )
+
+
+def _width(config: DictionaryConfig, d: int) -> int:
+    if config.width is not None:
+        return config.width
+    return max(round(d * (EXPANSION if config.expansion is None else config.expansion)), 1)
+
+
+def _named(configs: Sequence[DictionaryConfig]) -> tuple[DictionaryConfig, ...]:
+    """Unnamed dictionaries are called by recipe and site, and numbered where that is not enough."""
+    taken = {c.name for c in configs}
+    named = []
+    for config in configs:
+        if config.name is None:
+            name = base = f"{config.recipe.name}-{config.site}".replace("/", "_").replace(":", "_")
+            number = 2
+            while name in taken:
+                name, number = f"{base}-{number}", number + 1
+            taken.add(name)
+            config = replace(config, name=name)
+        named.append(config)
+    return tuple(named)

@@ -1,0 +1,32 @@
+"""What a run found, in the form that the terminal, the report and `metrics.json` show it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.analysis import Example
+from monosema.evaluation import Metrics
+from monosema.runs.config import RunConfig
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run."""
+
+    config: RunConfig
+    """With every choice made."""
+    metrics: Mapping[str, Metrics]
+    """Of each dictionary, on held-out data."""
+    density: Mapping[str, Float[Tensor, " width"]]
+    """Of each dictionary: the share of held-out tokens on which each feature is active."""
+    examples: Mapping[str, Mapping[int, Sequence[Example]]]
+    """Of each dictionary: the strongest examples in context of some features; empty without a model."""
+    log: Sequence[Mapping[str, Any]]
+    """The lines of `metrics.jsonl`."""
+    seconds: Mapping[str, float]
+    """What the run's parts took."""
+    facts: Mapping[str, Any]
+    """Other figures: tokens read, passes over the text, tokens per second, peak memory."""
