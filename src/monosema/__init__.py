@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from monosema.errors import InputError
     from monosema.evaluation import evaluate, evaluate_rows, splice
     from monosema.models import Replacement, load_model, read, replacing
-    from monosema.recipes import Recipe, recipes
+    from monosema.recipes import Recipe
     from monosema.runs import DictionaryConfig, RunConfig, run
     from monosema.training import Learner, train
 
@@ -22,7 +22,7 @@ _ROOMS = {
     "errors": ("InputError",),
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
     "models": ("Replacement", "load_model", "read", "replacing"),
-    "recipes": ("Recipe", "recipes"),
+    "recipes": ("Recipe",),
     "runs": ("DictionaryConfig", "RunConfig", "run"),
     "training": ("Learner", "train"),
 }
@@ -46,7 +46,6 @@ __all__ = [
     "load_model",
     "open_text",
     "read",
-    "recipes",
     "replacing",
     "run",
     "save",

@@ -38,7 +38,7 @@ def test_batch_topk_keeps_as_many_positive_entries_as_it_may_and_none_smaller_th
     case: tuple[Tensor, int],
 ):
     pre, k = case
-    codes = batch_topk(pre, k)
+    codes = batch_topk(pre, k).to_dense()
     kept = codes != 0
     assert kept.sum() == min(k * len(pre), int((pre > 0).sum()))
     assert torch.equal(codes, pre.relu() * kept)
@@ -50,7 +50,7 @@ def test_batch_topk_keeps_as_many_positive_entries_as_it_may_and_none_smaller_th
 def test_batch_topk_passes_gradients_to_what_it_keeps_and_to_no_other(case: tuple[Tensor, int]):
     pre, k = case
     pre.requires_grad_()
-    codes = batch_topk(pre, k)
+    codes = batch_topk(pre, k).to_dense()
     upstream = normal_like(pre, *pre.shape)
     (codes * upstream).sum().backward()
     assert pre.grad is not None
@@ -59,14 +59,22 @@ def test_batch_topk_passes_gradients_to_what_it_keeps_and_to_no_other(case: tupl
 
 def test_batch_topk_lets_one_row_take_what_another_leaves():
     pre = torch.tensor([[4.0, 3.0, 2.0], [1.0, -1.0, 0.5]])
-    assert batch_topk(pre, 1).tolist() == [[4.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
+    assert batch_topk(pre, 1).to_dense().tolist() == [[4.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_batch_topk_of_one_row_is_topk():
     pre = normal_like(torch.zeros(1), 1, 40)
-    assert torch.equal(batch_topk(pre, 7), topk(pre, 7).to_dense())
+    assert torch.equal(batch_topk(pre, 7).to_dense(), topk(pre, 7).to_dense())
+
+
+def test_batch_topk_finds_winners_beyond_the_first_candidates_of_a_row():
+    pre = torch.zeros(8, 100)
+    pre[3] = torch.arange(1.0, 101.0)  # with k = 2 all sixteen winners are in one row, twice its first candidates
+    codes = batch_topk(pre, 2)
+    assert codes.fired().nonzero().flatten().tolist() == list(range(84, 100))
+    assert codes.to_dense()[3].sum() == sum(range(85, 101))
 
 
 def test_an_empty_batch_has_empty_codes():
     pre = torch.zeros(0, 5)
-    assert topk(pre, 2).to_dense().shape == batch_topk(pre, 2).shape == (0, 5)
+    assert topk(pre, 2).to_dense().shape == batch_topk(pre, 2).to_dense().shape == (0, 5)

@@ -150,8 +150,7 @@ class ModelSource:
     def _rows(self, ids: Int[Tensor, "batch position"], begins: list[Position]) -> dict[str, Float[Tensor, "rows d"]]:
         """The activations of the tokens that are kept, in the model's type."""
         rows = {point: x.flatten(0, 1) for point, x in read(self.model, ids, self.points).items()}
-        # In the model's type: a rounded norm is good enough to tell an outlier, and half as much memory moves.
-        norms = {point: torch.linalg.vector_norm(x, dim=1) for point, x in rows.items()}
+        norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}
         kept = from_position(ids, self.keep.first_position)
         if not self.keep.special_tokens:
             kept = kept & not_special(ids, self.model.special_ids)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -21,9 +22,9 @@ def parse(options: type[T], arguments: list[str], command: str) -> T:
 
 
 def given(arguments: list[str]) -> set[str]:
-    """The names of the options that were typed, as field names; what was not typed stays at its default."""
-    typed = {a[2:].split("=")[0].split(".")[0].replace("-", "_") for a in arguments if a.startswith("--")}
-    return typed | {name.removeprefix("no_") for name in typed}
+    """The options that were typed, as (dotted) names of fields; what was not typed stays at its default."""
+    typed = {a[2:].split("=")[0].replace("-", "_") for a in arguments if a.startswith("--")}
+    return typed | {re.sub(r"(^|\.)no_", r"\1", name) for name in typed}
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -45,10 +46,7 @@ def run_and_print(config: RunConfig, out: Path, overwrite: bool) -> None:
     try:
         print_result(run(config, out, overwrite=overwrite), out)
     except Interrupted as interrupted:
-        print(
-            f"monosema: interrupted after {interrupted.steps} steps; what was trained is in {interrupted.folder}",
-            file=sys.stderr,
-        )
+        print(f"monosema: {interrupted}", file=sys.stderr)
         sys.exit(130)
     except NonFiniteLoss as error:
         print(f"monosema: {error}", file=sys.stderr)

@@ -23,8 +23,8 @@ class Evaluate:
     """Measure on this text instead of the held-out part of the training text."""
     activations: str | None = None
     """Measure on a .npy or .safetensors file of activations, in place of model and text."""
-    tokens: int = 65_536
-    """Tokens to measure on."""
+    tokens: int | None = None
+    """Tokens (rows of activations) to measure on; by default as in the run."""
     context: int | None = None
     """Tokens that the model reads at once; by default as in training."""
     device: str = "auto"

@@ -72,5 +72,5 @@ def _run(command: str, arguments: list[str]) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"monosema: {message}", file=sys.stderr)
+    print(f"monosema: {' '.join(message.splitlines())}", file=sys.stderr)
     return status

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 
@@ -43,10 +43,12 @@ def main(arguments: list[str]) -> None:
 
 def _command() -> type:
     """The command's options: its own, a run's, a dictionary's, and the hyper-parameters of every recipe."""
-    options = _options_of(Train) | _options_of(RunConfig) | _options_of(DictionaryConfig)
+    own = _options_of(Train)
+    options = own | _options_of(RunConfig) | _options_of(DictionaryConfig)
     del options["dictionaries"]
     options["site"] = replace(options["site"], type=str | None, default=None)
-    options["recipe"] = _Option(Literal[tuple(sorted(recipes))], options["recipe"].doc, Train.recipe)
+    about = f"{own['recipe'].doc.rstrip('.')}: {', '.join(sorted(recipes))}."
+    options["recipe"] = _Option(str, about, Train.recipe)
     options |= _recipe_options()
     columns = [
         (name, Annotated[option.type, tyro.conf.arg(help=option.doc)], field(default=option.default))
@@ -80,16 +82,14 @@ def _recipe_options() -> dict[str, _Option]:
 
 
 def _config(options: dict[str, Any], names: set[str]) -> RunConfig:
-    run_names = {f.name for f in fields(RunConfig)} & names
     dictionary_names = ({f.name for f in fields(DictionaryConfig)} | _recipe_options().keys()) & names
-    of_run = {name: options[name] for name in run_names}
     if options["config"] is not None:
         if dictionary_names:
             raise InputError(
                 f"--config together with --{' --'.join(sorted(dictionary_names))}",
                 expected="the dictionaries in the YAML file, or those options, not both",
             )
-        return replace(load_yaml(RunConfig, options["config"]), **of_run)
+        return _changed(load_yaml(RunConfig, options["config"]), options, names)
     if options["site"] is None:
         raise InputError(
             "no hook point to train on",
@@ -97,7 +97,14 @@ def _config(options: dict[str, Any], names: set[str]) -> RunConfig:
         )
     of_dictionary = {name: options[name] for name in dictionary_names & {f.name for f in fields(DictionaryConfig)}}
     recipe = _recipe(options, dictionary_names)
-    return RunConfig(dictionaries=(DictionaryConfig(**{**of_dictionary, "recipe": recipe}),), **of_run)
+    return _changed(RunConfig(dictionaries=(DictionaryConfig(**{**of_dictionary, "recipe": recipe}),)), options, names)
+
+
+def _changed(config: RunConfig, options: dict[str, Any], names: set[str]) -> RunConfig:
+    """The run with what was typed in place of what it says; of `keep`, only the parts that were typed."""
+    changes = {f.name: options[f.name] for f in fields(RunConfig) if f.name in names}
+    parts = {f.name: getattr(options["keep"], f.name) for f in fields(config.keep) if f"keep.{f.name}" in names}
+    return replace(config, **changes, keep=replace(config.keep, **parts))
 
 
 def _recipe(options: dict[str, Any], names: set[str]) -> Recipe:

@@ -47,7 +47,7 @@ class Dictionary(nn.Module):
         x = self._checked(x)
         if self.input_bias is not None:
             x = x - self.input_bias
-        return self.encoder.apply(x, self.W_enc) + self.b_enc
+        return self.encoder.apply(x, self.W_enc, self.b_enc)
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
@@ -73,7 +73,7 @@ class Dictionary(nn.Module):
         if isinstance(codes, SparseCodes):
             out = self.decoder.apply_sparse(codes, self.W_dec) + self.b_dec
         else:
-            out = self.decoder.apply(codes, self.W_dec) + self.b_dec
+            out = self.decoder.apply(codes, self.W_dec, self.b_dec)
         if self.W_skip is None:
             return out
         if x is None:

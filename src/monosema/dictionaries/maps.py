@@ -6,6 +6,7 @@ A map holds no tensors; the dictionary does, under the field's own names (`W_enc
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,8 +21,10 @@ class Map(Protocol):
         """Shape of the weight that maps `rows` inputs to `columns` outputs."""
         ...
 
-    def apply(self, x: Float[Tensor, "*batch rows"], weight: Tensor) -> Float[Tensor, "*batch columns"]:
-        """The product with dense rows."""
+    def apply(
+        self, x: Float[Tensor, "*batch rows"], weight: Tensor, bias: Float[Tensor, " columns"] | None = None
+    ) -> Float[Tensor, "*batch columns"]:
+        """The product with dense rows, plus the bias."""
         ...
 
     def apply_sparse(self, codes: SparseCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
@@ -45,9 +48,11 @@ class Dense:
         """`(rows, columns)`."""
         return (rows, columns)
 
-    def apply(self, x: Float[Tensor, "*batch rows"], weight: Tensor) -> Float[Tensor, "*batch columns"]:
-        """`x @ weight`."""
-        return x @ weight
+    def apply(
+        self, x: Float[Tensor, "*batch rows"], weight: Tensor, bias: Float[Tensor, " columns"] | None = None
+    ) -> Float[Tensor, "*batch columns"]:
+        """`x @ weight + bias`."""
+        return F.linear(x, weight.mT, bias)
 
     def apply_sparse(self, codes: SparseCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
         """`codes.to_dense() @ weight`, over the active rows alone."""

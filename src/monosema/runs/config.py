@@ -88,9 +88,11 @@ class RunConfig:
     def __post_init__(self):
         if not self.dictionaries:
             raise InputError("a run without dictionaries", expected="at least one")
-        for name in ("tokens", "batch_size", "context", "buffer", "heldout_tokens", "log_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)}", expected="at least 1")
+        least = dict.fromkeys(("tokens", "batch_size", "buffer", "heldout_tokens", "log_every", "evaluate_every"), 1)
+        for name, minimum in {**least, "context": 2}.items():  # a single token has no next one to predict
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                raise InputError(f"{name} = {value}", expected=f"at least {minimum}")
         if self.tokens < self.batch_size:
             raise InputError(
                 f"{self.tokens} tokens in batches of {self.batch_size}", expected="tokens for at least one batch"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -39,6 +40,12 @@ class Data:
     source: Source
     heldout: Heldout
 
+    @property
+    def dtype(self) -> str | None:
+        """The precision of the model, if there is one."""
+        model = self.heldout.model
+        return None if model is None else str(model.dtype).removeprefix("torch.")
+
 
 def open_data(config: RunConfig) -> Data:
     """Opens what a run reads; the errors of bad input come from here, before anything is written."""
@@ -75,36 +82,59 @@ def heldout_text(text: str) -> str | Documents:
 
 
 def _training_text(text: str) -> str | Documents:
-    return text if text == "tiny:train" else _every(open_text(text), lambda i: i % HELDOUT_ONE_IN > 0)
+    if text == "tiny:train":
+        return text
+    documents = open_text(text)
+    if len(list(islice(documents, 2))) == 1:
+        raise InputError(
+            f"{text} is one document, which cannot be both trained on and held out",
+            expected="several documents, such as the lines of a .jsonl file",
+            hint="or name another text to measure on: --heldout",
+        )
+    return _every(documents, lambda i: i % HELDOUT_ONE_IN > 0)
 
 
 def _every(documents: Documents, takes: Callable[[int], bool]) -> Documents:
     return Documents(lambda: (text for i, text in enumerate(documents) if takes(i)))
 
 
-def load_rows(path: str, points: Iterable[str], rows: int | None = None) -> dict[str, Float[Tensor, "rows d"]]:
-    """The activations in a file at some hook points, as rows; the first `rows` of them.
+def load_rows(path: str, points: Iterable[str]) -> dict[str, Float[Tensor, "rows d"]]:
+    """The activations in a file at some hook points, as rows.
 
     Raises:
-        InputError: the file cannot be read, or has no tensor for a hook point.
+        InputError: the file cannot be read, has no tensor for a hook point, or one that is no finite activations.
     """
     tensors = load_tensors(path)
     for point in points:
         if point not in tensors:
             raise InputError(f"site {point!r}", expected=f"a tensor in {path}: {', '.join(sorted(tensors))}")
-    return {point: tensors[point].flatten(0, -2)[:rows] for point in points}
+    chosen = {point: tensors[point] for point in points}
+    TensorSource(chosen, batch_size=1)  # refuses what is no activations, by its row in the file
+    return {point: tensor.flatten(0, -2) for point, tensor in chosen.items()}
+
+
+def heldout_part(rows: Mapping[str, Float[Tensor, "rows d"]]) -> dict[str, Float[Tensor, "fewer d"]]:
+    """The rows that are held out where no other file is named: one in twenty."""
+    return {point: x[::HELDOUT_ONE_IN] for point, x in rows.items()}
+
+
+def first_rows(rows: Mapping[str, Float[Tensor, "rows d"]], n: int) -> dict[str, Float[Tensor, "n d"]]:
+    """The first `n` rows, to measure on."""
+    return {point: x[:n].float() for point, x in rows.items()}
 
 
 def _open_file(config: RunConfig) -> Data:
     assert config.activations is not None
     rows = load_rows(config.activations, config.points)
-    if config.heldout is not None:
-        held = load_rows(config.heldout, config.points)
+    if config.heldout is None:
+        held, rows = heldout_part(rows), {point: _without_every(x, HELDOUT_ONE_IN) for point, x in rows.items()}
     else:
-        held = {point: x[::HELDOUT_ONE_IN] for point, x in rows.items()}
-        rows = {point: _without_every(x, HELDOUT_ONE_IN) for point, x in rows.items()}
+        held = load_rows(config.heldout, config.points)
     source = TensorSource(rows, config.batch_size, seed=config.seed)
-    return Data(source, Heldout(rows={point: x[: config.heldout_tokens].float() for point, x in held.items()}))
+    sizes = {point: x.shape[1] for point, x in held.items()}
+    if sizes != source.widths:
+        raise InputError(f"held-out activations of sizes {sizes}", expected=f"{source.widths}, as in training")
+    return Data(source, Heldout(rows=first_rows(held, config.heldout_tokens)))
 
 
 def _without_every(rows: Float[Tensor, "rows d"], n: int) -> Float[Tensor, "fewer d"]:

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from monosema.device import pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import Metrics
 from monosema.formats import load
-from monosema.models import load_model
-from monosema.runs.data import Heldout, heldout_contexts, heldout_text, load_rows
+from monosema.models import LoadedModel, load_model
+from monosema.runs.config import RunConfig
+from monosema.runs.data import Heldout, first_rows, heldout_contexts, heldout_part, heldout_text, load_rows
 from monosema.runs.measure import evaluate_heldout
 from monosema.runs.train import DICTIONARIES
 
@@ -20,7 +25,7 @@ def evaluate_folder(
     model: str | None = None,
     text: str | None = None,
     activations: str | None = None,
-    tokens: int = 65_536,
+    tokens: int | None = None,
     context: int | None = None,
     device: str = "auto",
 ) -> dict[str, Metrics]:
@@ -31,28 +36,45 @@ def evaluate_folder(
         model: another model to measure on.
         text: another text to measure on.
         activations: a file of activations to measure on, in place of model and text.
-        tokens: tokens (or rows of activations) to measure on.
+        tokens: tokens (or rows of activations) to measure on; by default as in the run.
         context: tokens that the model reads at once; by default as in training.
         device: where to compute.
 
     Raises:
         InputError: no dictionary there, or its model or text cannot be used.
     """
+    if tokens is not None and tokens < 1:
+        raise InputError(f"{tokens} tokens to measure on", expected="at least 1")
     where = pick_device(device)
     dictionaries = {name: dictionary.to(where) for name, dictionary in _load_all(Path(folder)).items()}
     origin = _common_origin(dictionaries)
-    activations = activations or (origin["activations"] if model is None and text is None else None)
-    if activations is not None:
-        points = {p for d in dictionaries.values() for p in (*d.spec.reads, *d.spec.writes)}
-        return _metrics(dictionaries, Heldout(rows=load_rows(activations, points, tokens)))
-    model, trained_on = model or origin["model"], origin["text"]
-    if model is None or (text is None and trained_on is None):
+    tokens = tokens or origin["heldout_tokens"] or RunConfig.heldout_tokens
+    if activations or (origin["activations"] and model is None and text is None):
+        return _metrics(dictionaries, Heldout(rows=first_rows(_rows(dictionaries, activations, origin), tokens)))
+    if not ((model or origin["model"]) and (text or origin["text"])):
         raise InputError(
             f"{folder} does not say which model and text it came from", expected="--model and --text, or --activations"
         )
-    loaded = load_model(model, revision=origin["revision"], device=device)
-    contexts = heldout_contexts(loaded, text or heldout_text(trained_on), context or origin["context"] or 256, tokens)
+    loaded = _load_model(model, origin, device)
+    measured_on = text or origin["heldout"] or heldout_text(origin["text"])
+    contexts = heldout_contexts(loaded, measured_on, context or origin["context"] or RunConfig.context, tokens)
     return _metrics(dictionaries, Heldout(loaded, contexts))
+
+
+def _load_model(model: str | None, origin: Mapping[str, Any], device: str) -> LoadedModel:
+    """The model that was named, or the one that the dictionaries came from, as precise as it was then."""
+    if model is not None:
+        return load_model(model, device=device)
+    return load_model(origin["model"], revision=origin["revision"], dtype=origin["dtype"] or "auto", device=device)
+
+
+def _rows(
+    dictionaries: Mapping[str, Dictionary], activations: str | None, origin: Mapping[str, Any]
+) -> dict[str, Float[Tensor, "rows d"]]:
+    """The activations in a file, or those that the run held out."""
+    points = sorted({p for d in dictionaries.values() for p in (*d.spec.reads, *d.spec.writes)})
+    rows = load_rows(activations or origin["heldout"] or origin["activations"], points)
+    return rows if activations or origin["heldout"] else heldout_part(rows)
 
 
 def _metrics(dictionaries: Mapping[str, Dictionary], heldout: Heldout) -> dict[str, Metrics]:
@@ -71,8 +93,8 @@ def _load_all(folder: Path) -> dict[str, Dictionary]:
     return found
 
 
-def _common_origin(dictionaries: Mapping[str, Dictionary]) -> dict:
-    keys = ("model", "revision", "text", "activations", "context")
+def _common_origin(dictionaries: Mapping[str, Dictionary]) -> dict[str, Any]:
+    keys = ("model", "revision", "dtype", "text", "activations", "heldout", "heldout_tokens", "context")
     origins = [{key: d.metadata.get(key) for key in keys} for d in dictionaries.values()]
     if any(origin != origins[0] for origin in origins):
         raise InputError(

@@ -26,14 +26,11 @@ def measure(
     found = evaluate_heldout(dictionaries, heldout)
     if heldout.model is None or heldout.contexts is None:
         return found, {name: {} for name in dictionaries}
+    model, contexts = heldout.model, heldout.contexts
     return found, {
-        name: top_examples(
-            dictionary,
-            heldout.model,
-            heldout.contexts,
-            middling_features(found[name].density, n=FEATURES),
-            n=EXAMPLES,
-        )
+        name: top_examples(dictionary, model, contexts, middling_features(density, n=FEATURES), n=EXAMPLES)
+        if (density := found[name].density).any()
+        else {}
         for name, dictionary in dictionaries.items()
     }
 

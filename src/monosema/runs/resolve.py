@@ -10,19 +10,22 @@ from monosema.runs.config import DictionaryConfig, RunConfig
 EXPANSION = 16
 
 
-def resolve(config: RunConfig, widths: Mapping[str, int]) -> RunConfig:
+def resolve(config: RunConfig, widths: Mapping[str, int], dtype: str | None) -> RunConfig:
     """The same run with nothing left to choose; a run of the result is a run of `config`.
 
     Args:
         config: what was asked for.
         widths: the size of the activations at each of the run's hook points.
+        dtype: the precision that the model was loaded in, if there is one.
     """
     device = pick_device(config.device)
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if has_fast_bf16(device) else "float32"
     sized = [replace(d, width=_width(d, widths[d.site]), expansion=None) for d in config.dictionaries]
-    return replace(config, dictionaries=_named(sized), device=str(device), precision=precision)
+    return replace(
+        config, dictionaries=_named(sized), dtype=dtype or config.dtype, device=str(device), precision=precision
+    )
 
 
 def spec_of(config: DictionaryConfig, widths: Mapping[str, int]) -> Spec:

@@ -6,7 +6,8 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ CONFIG, METRICS, LOG, DICTIONARIES = "config.yaml", "metrics.json", "metrics.jso
 SAMPLE_ROWS = 16_384
 
 
-@dataclass(frozen=True)
 class Interrupted(Exception):
     """Ctrl-C ended a run; what was trained is saved in `folder`."""
 
-    folder: Path
-    steps: int
+    def __init__(self, folder: Path, steps: int):
+        super().__init__(f"interrupted after {steps} steps; what was trained is in {folder}")
+        self.folder, self.steps = folder, steps
 
 
 def run(config: RunConfig, out: str | Path, *, overwrite: bool = False) -> RunResult:
@@ -45,21 +46,26 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False) -> RunRe
         overwrite: replace the run that is there.
 
     Raises:
-        InputError: something that the configuration names cannot be used; nothing was written.
+        InputError: something that the configuration names cannot be used; nothing was written, or what was is gone.
         Interrupted: Ctrl-C; the dictionaries are saved as far as they were trained.
         NonFiniteLoss: training diverged.
     """
     out = Path(out)
     _check_free(out, overwrite)
+    _check_extras(config)
     started = time.perf_counter()
     data = open_data(config)
-    config = resolve(config, data.source.widths)
+    config = resolve(config, data.source.widths, data.dtype)
     learners = _learners(config, data)
     _make_folder(out)
     dump_yaml(config, out / CONFIG)
 
     training_started = time.perf_counter()
-    interrupted = _train(config, data, learners, out)
+    try:
+        interrupted = _train(config, data, learners, out)
+    except InputError:  # found only now, deep in the text
+        shutil.rmtree(out)
+        raise
     dictionaries = {name: _finished(learner, config, name) for name, learner in learners.items()}
     for name, dictionary in dictionaries.items():
         save(dictionary, out / DICTIONARIES / name)
@@ -89,12 +95,18 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False) -> RunRe
 def _check_free(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / CONFIG).is_file():
+    if not ((out / CONFIG).is_file() and (out / LOG).is_file()):
         raise InputError(f"{out} exists and is not a run's folder", expected="a new or empty folder")
     if not overwrite:
         raise InputError(
             f"{out} already holds a run", expected="a new or empty folder", hint="--overwrite replaces the run"
         )
+
+
+def _check_extras(config: RunConfig) -> None:
+    for package, wanted in {"tensorboard": config.tensorboard, "wandb": config.wandb is not None}.items():
+        if wanted and find_spec(package) is None:
+            raise InputError(f"{package} is not installed", hint=f"pip install monosema[{package}]")
 
 
 def _make_folder(out: Path) -> None:
@@ -151,8 +163,11 @@ def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
         "name": name,
         "model": None if config.activations else config.model,
         "revision": config.revision,
+        "dtype": config.dtype,
         "activations": config.activations,
         "text": None if config.activations else config.text,
+        "heldout": config.heldout,
+        "heldout_tokens": config.heldout_tokens,
         "context": config.context,
         "recipe": to_dict(learner.recipe),
         "tokens": learner.step_count * config.batch_size,
