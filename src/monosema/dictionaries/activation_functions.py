@@ -92,14 +92,10 @@ class BatchTopK(ActivationFunction):
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Training: the batch's `k · batch` largest. Evaluation: all above the threshold."""
         if self.training:
-            return batch_topk(_rows(pre), self.k).to_dense().view_as(pre)
+            return batch_topk(_rows(pre), self.k).view_as(pre)
         if self.threshold < 0:
             raise RuntimeError("BatchTopK's inference threshold was never set: train it, or assign `threshold`")
         return pre * (pre > self.threshold)
-
-    def sparse(self, pre: Float[Tensor, "batch width"]) -> SparseCodes:
-        """As many entries a row as the fullest row needs."""
-        return batch_topk(pre, self.k) if self.training else super().sparse(pre)
 
     def options(self) -> dict[str, Any]:
         """`k`."""

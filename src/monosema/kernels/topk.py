@@ -1,10 +1,12 @@
 """The largest pre-activations, per row and over a whole batch."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.kernels.codes import SparseCodes
+
+GROUP = 32
 
 
 def topk(pre: Float[Tensor, "batch width"], k: int) -> SparseCodes:
@@ -16,28 +18,23 @@ def topk(pre: Float[Tensor, "batch width"], k: int) -> SparseCodes:
     return SparseCodes(indices, values.relu(), pre.shape[1])
 
 
-def batch_topk(pre: Float[Tensor, "batch width"], k: int) -> SparseCodes:
-    """The `k * batch` largest of `relu(pre)` over the whole batch; ties break either way.
+def batch_topk(pre: Float[Tensor, "batch width"], k: int) -> Float[Tensor, "batch width"]:
+    """The `k * batch` largest of `relu(pre)` over the whole batch, everything else zero; ties break either way.
 
     Dense equivalent: `relu(pre) * mask` where `mask` marks the `k * batch` largest entries of the flattened matrix.
-    Exact, without sorting all of it: the winners are among each row's `m` largest unless a row has all its `m` among
-    the winners, and then `m` was too small.
     """
-    batch, width = pre.shape
-    m = min(4 * k, width)
-    while True:
-        values, indices = pre.topk(m, dim=1)
-        values = values.relu()
-        kept = _largest(values.detach(), k * batch)
-        if m == width or not kept[:, -1].any():
-            break
-        m = min(4 * m, width)
-    longest = max(int(kept.sum(1).max()), 1) if batch else 0
-    return SparseCodes(indices[:, :longest], (values * kept)[:, :longest], width)
+    flat = pre.flatten()
+    kept = _largest(flat.detach(), k * len(pre))
+    return torch.zeros_like(flat).scatter(0, kept, flat[kept]).view_as(pre)
 
 
-def _largest(values: Float[Tensor, "batch m"], n: int) -> Bool[Tensor, "batch m"]:
-    """Marks the `n` largest positive entries of the whole matrix."""
-    flat = values.flatten()
-    best = flat.topk(min(n, len(flat)), sorted=False).indices
-    return torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, best, True).view_as(values) & (values > 0)
+def _largest(flat: Float[Tensor, " all"], n: int) -> Int[Tensor, " kept"]:
+    """Indices of the `n` largest positive entries (or all, if there are fewer), without sorting all of them.
+
+    The n-th largest of any part of the entries is at most the n-th largest of all. The maxima of groups are such a
+    part: what lies below their n-th largest is out, and of the few that are left the best are exactly the winners.
+    """
+    maxima = flat[: len(flat) // GROUP * GROUP].view(-1, GROUP).amax(1) if len(flat) >= GROUP else flat
+    bound = maxima.topk(n, sorted=False).values.amin() if 0 < n <= len(maxima) else -torch.inf
+    left = ((flat >= bound) & (flat > 0)).nonzero().squeeze(1)
+    return left if len(left) <= n else left[flat[left].topk(n, sorted=False).indices]

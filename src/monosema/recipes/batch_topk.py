@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary
-from monosema.kernels import SparseCodes
 from monosema.recipes.recipe import Loss, recipes, require
 from monosema.recipes.topk import UnitNormTopK
 
@@ -34,17 +33,21 @@ class BatchTopKRecipe(UnitNormTopK):
         """BatchTopK."""
         return BatchTopK(width, self.k)
 
+    def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """Dense codes: rows differ too much in length for a rectangle of indices to pay."""
+        return dictionary.activation(pre)
+
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
         """Starts the threshold at the smallest activation kept on these rows, so that inference is never dense."""
-        smallest = _smallest_kept(dictionary.encode_sparse(x))
+        smallest = _smallest_kept(dictionary.encode(x))
         _threshold(dictionary).copy_(torch.where(smallest.isfinite(), smallest, 0.0))
 
     @torch.no_grad()
     def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
         """Restores the decoder's norms and moves the threshold; a batch with nothing active leaves it as it is."""
         super().after_step_(dictionary, loss)
-        assert isinstance(loss.codes, SparseCodes)
+        assert isinstance(loss.codes, Tensor)
         threshold, smallest = _threshold(dictionary), _smallest_kept(loss.codes)
         threshold.lerp_(torch.where(smallest.isfinite(), smallest, threshold), 1 - self.threshold_decay)
 
@@ -54,6 +57,6 @@ def _threshold(dictionary: Dictionary) -> Tensor:
     return dictionary.activation.threshold
 
 
-def _smallest_kept(codes: SparseCodes) -> Float[Tensor, ""]:
+def _smallest_kept(codes: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
     """Infinite where nothing is active."""
-    return codes.values.masked_fill(codes.values <= 0, torch.inf).min()
+    return codes.masked_fill(codes <= 0, torch.inf).min()

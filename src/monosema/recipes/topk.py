@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, Dictionary, TopK
+from monosema.kernels import SparseCodes
 from monosema.recipes.auxk import auxk_loss
 from monosema.recipes.constraints import normalise_decoder_, project_gradient_
 from monosema.recipes.recipe import Loss, Moment, Recipe, recipes, require, squared_error
@@ -46,7 +47,7 @@ class UnitNormTopK(Recipe):
     ) -> Loss:
         """R + α · AuxK."""
         pre = dictionary.preactivations(x)
-        codes = dictionary.activation.sparse(pre)
+        codes = self.select(dictionary, pre)
         reconstruction = dictionary.decode(codes, x)
         error = squared_error(y, reconstruction)
         terms = {"error": error}
@@ -56,6 +57,12 @@ class UnitNormTopK(Recipe):
             terms["aux"] = auxk_loss(dictionary, pre, y - reconstruction, dead, aux_k)
             total = total + self.aux * terms["aux"]
         return Loss(total, terms, codes, reconstruction)
+
+    def select(
+        self, dictionary: Dictionary, pre: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, "batch width"] | SparseCodes:
+        """The codes of a training batch."""
+        return dictionary.activation.sparse(pre)
 
     def before_step_(self, dictionary: Dictionary) -> None:
         """Keeps the decoder's gradient tangent to the unit sphere."""

@@ -48,7 +48,8 @@ def evaluate_folder(
     where = pick_device(device)
     dictionaries = {name: dictionary.to(where) for name, dictionary in _load_all(Path(folder)).items()}
     origin = _common_origin(dictionaries)
-    tokens = tokens or origin["heldout_tokens"] or RunConfig.heldout_tokens
+    if tokens is None:
+        tokens = int(origin["heldout_tokens"] or RunConfig.heldout_tokens)
     if activations or (origin["activations"] and model is None and text is None):
         return _metrics(dictionaries, Heldout(rows=first_rows(_rows(dictionaries, activations, origin), tokens)))
     if not ((model or origin["model"]) and (text or origin["text"])):
