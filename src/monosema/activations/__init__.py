@@ -2,6 +2,7 @@
 
 from monosema.activations.contexts import Contexts, Position, take_contexts
 from monosema.activations.filters import Keep
+from monosema.activations.mixing import MixedContexts
 from monosema.activations.normalise import geometric_median, rms_norm
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.activations.source import Source
@@ -13,6 +14,7 @@ __all__ = [
     "Contexts",
     "Documents",
     "Keep",
+    "MixedContexts",
     "ModelSource",
     "Position",
     "ShuffleBuffer",

@@ -17,6 +17,8 @@ from monosema.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from monosema.activations.mixing import MixedContexts
+
 CHARACTERS_AT_ONCE = 2**17  # enough for the tokeniser to use its cores; little to do again after a resume
 
 
@@ -143,7 +145,7 @@ class Contexts:
             self._tokens_in_pass += len(added)
 
 
-def take_contexts(contexts: Contexts, tokens: int) -> Int[Tensor, "n length"]:
+def take_contexts(contexts: "Contexts | MixedContexts", tokens: int) -> Int[Tensor, "n length"]:
     """Takes the next contexts that hold `tokens` tokens in all (rounded up), or fewer where the text ends.
 
     Raises:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monosema.activations.contexts import Contexts, Position
 from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
+from monosema.activations.mixing import MixedContexts
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.errors import InputError
 from monosema.models import read
@@ -43,7 +44,7 @@ class ModelSource:
     def __init__(
         self,
         model: "LoadedModel",
-        contexts: Contexts,
+        contexts: Contexts | MixedContexts,
         points: Sequence[str],
         *,
         batch_size: int = 4096,

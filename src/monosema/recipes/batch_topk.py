@@ -22,7 +22,7 @@ class BatchTopKRecipe(UnitNormTopK):
 
     name: ClassVar[str] = "batch_topk"
 
-    threshold_decay: float = 0.99
+    threshold_decay: float = 0.9
     """How much of the threshold's moving average is kept at each step."""
 
     def __post_init__(self):

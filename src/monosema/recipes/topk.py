@@ -20,7 +20,7 @@ class UnitNormTopK(Recipe):
     L = R + α · AuxK, with R = mean ‖y − x̂‖² and decoder rows of unit norm.
     """
 
-    lr: float = 3e-3
+    lr: float = 5e-3
     """Peak learning rate of Adam."""
     lr_decay: float = 0.6
     """Fraction of the run, at its end, over which the learning rate falls linearly to zero."""

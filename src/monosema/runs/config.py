@@ -60,10 +60,12 @@ class RunConfig:
     """Text (or file of activations) to measure on; by default one document (or row) in twenty is held out."""
     tokens: int = 1_000_000
     """Tokens (rows of activations) to train on."""
-    batch_size: int = 1024
+    batch_size: int = 512
     """Tokens per training step."""
     context: int = 256
     """Tokens that the model reads at once."""
+    shuffle: int = 16_777_216
+    """Tokens of text among which contexts are shuffled before the model reads them (8 bytes each)."""
     buffer: int = 131_072
     """Tokens whose activations are held in memory to be shuffled."""
     keep: Keep = field(default_factory=Keep)
@@ -88,7 +90,9 @@ class RunConfig:
     def __post_init__(self):
         if not self.dictionaries:
             raise InputError("a run without dictionaries", expected="at least one")
-        least = dict.fromkeys(("tokens", "batch_size", "buffer", "heldout_tokens", "log_every", "evaluate_every"), 1)
+        least = dict.fromkeys(
+            ("tokens", "batch_size", "shuffle", "buffer", "heldout_tokens", "log_every", "evaluate_every"), 1
+        )
         for name, minimum in {**least, "context": 2}.items():  # a single token has no next one to predict
             value = getattr(self, name)
             if value is not None and value < minimum:
@@ -100,6 +104,11 @@ class RunConfig:
         names = [d.name for d in self.dictionaries if d.name is not None]
         if len(set(names)) < len(names):
             raise InputError(f"dictionaries named {', '.join(names)}", expected="a different name for each")
+
+    def _require(self, name: str, at_least: int) -> None:
+        value = getattr(self, name)
+        if value is not None and value < at_least:
+            raise InputError(f"{name} = {value}", expected=f"at least {at_least}")
 
     @property
     def steps(self) -> int:

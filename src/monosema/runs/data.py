@@ -10,6 +10,7 @@ from torch import Tensor
 from monosema.activations import (
     Contexts,
     Documents,
+    MixedContexts,
     ModelSource,
     Source,
     TensorSource,
@@ -22,6 +23,7 @@ from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
 
 HELDOUT_ONE_IN = 20
+HELDOUT_WINDOW = 2**22  # tokens
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def _open_model(config: RunConfig) -> Data:
         training, heldout = _training_text(config.text), heldout_text(config.text)
     source = ModelSource(
         model,
-        Contexts(model.tokenizer, training, config.context, repeat=True),
+        MixedContexts(
+            Contexts(model.tokenizer, training, config.context, repeat=True), config.shuffle, seed=config.seed
+        ),
         config.points,
         batch_size=config.batch_size,
         buffer_rows=config.buffer,
@@ -70,8 +74,8 @@ def _open_model(config: RunConfig) -> Data:
 
 
 def heldout_contexts(model: LoadedModel, text: str | Documents, context: int, tokens: int) -> Int[Tensor, "n position"]:
-    """Contexts of a text to measure on."""
-    return take_contexts(Contexts(model.tokenizer, text, context), tokens)
+    """Contexts to measure on, from all over a text; always the same ones."""
+    return take_contexts(MixedContexts(Contexts(model.tokenizer, text, context), HELDOUT_WINDOW), tokens)
 
 
 def heldout_text(text: str) -> str | Documents:

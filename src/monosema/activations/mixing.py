@@ -1,0 +1,95 @@
+"""Contexts in random order: token ids take so little memory that they can be mixed far more widely than activations."""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from monosema.activations.contexts import Contexts, Position
+from monosema.errors import InputError
+
+
+class MixedContexts:
+    """The same contexts, shuffled within a window of the text; the windows follow each other and end with the text.
+
+    A buffer of activations mixes the few documents that fit into it. Shuffling contexts first makes what it holds come
+    from all over the window, for 8 bytes a token; a short run then sees a sample of the whole text, not its beginning.
+
+    Args:
+        contexts: the contexts in the order of the text.
+        window: tokens among which contexts are shuffled; held in memory.
+        seed: of the order.
+
+    Raises:
+        InputError: the window does not hold one context; while iterating, what `contexts` raises.
+    """
+
+    def __init__(self, contexts: Contexts, window: int, *, seed: int = 0):
+        if window < contexts.length:
+            raise InputError(
+                f"a window of {window} tokens to shuffle in", expected=f"at least one context, {contexts.length} tokens"
+            )
+        self._contexts, self._size, self.seed = contexts, window // contexts.length, seed
+        self._begin = contexts.position
+        self._window: list[tuple[Position, Tensor]] = []
+        self._next = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens in a context."""
+        return self._contexts.length
+
+    @property
+    def position(self) -> Position:
+        """Where in the text the next context begins."""
+        return self._window[self._next][0] if self._next < len(self._window) else self._contexts.position
+
+    @property
+    def passes(self) -> int:
+        """How many times the text has been read to its end."""
+        return self._contexts.passes
+
+    @property
+    def tokens_in_text(self) -> int | None:
+        """Tokens in the whole text, once it has been read."""
+        return self._contexts.tokens_in_text
+
+    def __iter__(self) -> Iterator[Int[Tensor, "length"]]:
+        return self
+
+    def __next__(self) -> Int[Tensor, "length"]:
+        if self._next >= len(self._window):
+            self._read_window()
+        if not self._window:
+            raise StopIteration
+        self._next += 1
+        return self._window[self._next - 1][1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the window begins in the text, and how much of it is used."""
+        return {"begin": self._begin._asdict(), "next": self._next, "seed": self.seed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on at a saved place of the same text: reads the window again."""
+        self._contexts.load_state_dict(state["begin"])
+        self.seed = state["seed"]
+        self._read_window()
+        self._next = state["next"]
+
+    def _read_window(self) -> None:
+        self._begin, window = self._contexts.position, []
+        while len(window) < self._size:
+            position = self._contexts.position
+            if window and position.passes > self._begin.passes:
+                break  # a short text is not read again for the same window
+            context = next(self._contexts, None)
+            if context is None:
+                break
+            window.append((position, context.clone()))  # not a view, which would keep all that was tokenised with it
+        # Seeded by the place in the text, so that each window, and each pass, has an order of its own.
+        draw = torch.Generator().manual_seed(random.Random(f"{self.seed}:{self._begin}").getrandbits(63))
+        self._window = [window[i] for i in torch.randperm(len(window), generator=draw).tolist()]
+        self._next = 0
