@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monosema.activations.contexts import Contexts, Position
 from monosema.errors import InputError
+from monosema.progress import progress
 
 
 class MixedContexts:
@@ -45,12 +46,13 @@ class MixedContexts:
     @property
     def position(self) -> Position:
         """Where in the text the next context begins."""
-        return self._window[self._next][0] if self._next < len(self._window) else self._contexts.position
+        self._read_if_used_up()
+        return self._window[self._next][0] if self._window else self._contexts.position
 
     @property
     def passes(self) -> int:
-        """How many times the text has been read to its end."""
-        return self._contexts.passes
+        """How many times the text had been read to its end where the window begins."""
+        return self._begin.passes
 
     @property
     def tokens_in_text(self) -> int | None:
@@ -61,8 +63,7 @@ class MixedContexts:
         return self
 
     def __next__(self) -> Int[Tensor, "length"]:
-        if self._next >= len(self._window):
-            self._read_window()
+        self._read_if_used_up()
         if not self._window:
             raise StopIteration
         self._next += 1
@@ -79,17 +80,29 @@ class MixedContexts:
         self._read_window()
         self._next = state["next"]
 
+    def _read_if_used_up(self) -> None:
+        if self._next >= len(self._window):
+            self._read_window()
+
     def _read_window(self) -> None:
-        self._begin, window = self._contexts.position, []
-        while len(window) < self._size:
-            position = self._contexts.position
-            if window and position.passes > self._begin.passes:
-                break  # a short text is not read again for the same window
-            context = next(self._contexts, None)
-            if context is None:
-                break
-            window.append((position, context.clone()))  # not a view, which would keep all that was tokenised with it
+        self._begin = self._contexts.position
+        with progress("reading text", unit="tokens") as bar:
+            window = []
+            for entry in self._pass():
+                window.append(entry)
+                bar.advance(self.length)
         # Seeded by the place in the text, so that each window, and each pass, has an order of its own.
         draw = torch.Generator().manual_seed(random.Random(f"{self.seed}:{self._begin}").getrandbits(63))
         self._window = [window[i] for i in torch.randperm(len(window), generator=draw).tolist()]
         self._next = 0
+
+    def _pass(self) -> Iterator[tuple[Position, Int[Tensor, "length"]]]:
+        """The next contexts, as many as fit into a window or are left of this pass over the text."""
+        for n in range(self._size):
+            position = self._contexts.position
+            if n and position.passes > self._begin.passes:
+                return  # a short text is not read again for the same window
+            context = next(self._contexts, None)
+            if context is None:
+                return
+            yield position, context.clone()  # not a view, which would keep all that was tokenised with it

@@ -1,6 +1,6 @@
 """A model that reads text as a source of activations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from monosema.activations.mixing import MixedContexts
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.errors import InputError
 from monosema.models import read
+from monosema.progress import progress
 
 if TYPE_CHECKING:
     from monosema.models import LoadedModel
@@ -114,7 +115,8 @@ class ModelSource:
         self._norm_limits = dict(state["norm_limits"])
 
     def _fill_first(self) -> None:
-        self._fill()
+        with progress("filling the buffer", self._buffer.rows, "tokens") as bar:
+            self._fill(bar.advance)
         tokens, held = self.contexts.tokens_in_text, self._buffer.held
         if held < self.batch_size or (tokens is not None and tokens < self.batch_size):
             raise InputError(
@@ -123,14 +125,16 @@ class ModelSource:
                 hint="give more text, a smaller batch or shorter contexts",
             )
 
-    def _fill(self) -> None:
-        """Reads until the buffer is full or the text ends, and shuffles."""
+    def _fill(self, advance: Callable[[int], None] = lambda rows: None) -> None:
+        """Reads until the buffer is full or the text ends, and shuffles; tells `advance` of the rows as they come."""
         held, passes = self._buffer.held, self.passes
         while self._buffer.free >= self._contexts_per_pass * self.contexts.length:
             begins, contexts = self._next_contexts()
             if not contexts:
                 break
-            self._buffer.add(self._rows(torch.stack(contexts), begins))
+            rows = self._rows(torch.stack(contexts), begins)
+            self._buffer.add(rows)
+            advance(len(rows[self.points[0]]))
             if self._buffer.held == held and self.passes > passes + 1:
                 break  # a whole pass over the text gave no row at all, and neither would the next
         if self._buffer.held > held:

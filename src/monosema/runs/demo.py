@@ -13,5 +13,5 @@ def demo_config() -> RunConfig:
             DictionaryConfig(recipe=recipes[name](k=K), site=SITE, width=WIDTH, name=name)  # pyright: ignore[reportCallIssue]
             for name in ("topk", "batch_topk")
         ),
-        tokens=1_000_000,
+        tokens=800_000,
     )
