@@ -21,7 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from monosema.tiny.corpus import corpus
+from monosema.tiny.corpus import Split, corpus
 
 EOT = "<|endoftext|>"
 VOCABULARY, CONTEXT, SHORT_CONTEXT = 4096, 512, 256
@@ -42,7 +42,7 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=EOT, eos_token=EOT, model_max_length=CONTEXT)
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, split: str) -> list[Tensor]:
+def encode(tokenizer: PreTrainedTokenizerFast, split: Split) -> list[Tensor]:
     """Each document's token ids, the end-of-text token first."""
     texts = list(corpus(split))
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
@@ -80,7 +80,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return total / n
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, *grad_outputs: Tensor):
+        (grad,) = grad_outputs
         grad_hidden, grad_weight = ctx.saved_tensors
         return grad_hidden * grad, grad_weight * grad, None
 
@@ -142,9 +143,10 @@ def bits_per_byte(model: GPTNeoXForCausalLM, documents: list[Tensor], token_byte
 
 def byte_lengths(tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """Bytes of text that each token stands for; none for the end of a text."""
-    lengths = [len(token) for token in tokenizer.convert_ids_to_tokens(range(VOCABULARY))]
-    lengths[tokenizer.convert_tokens_to_ids(EOT)] = 0
-    return torch.tensor(lengths)  # a byte-level token is written with one character for each byte
+    lengths = torch.zeros(VOCABULARY, dtype=torch.long)
+    for token, index in tokenizer.get_vocab().items():
+        lengths[index] = 0 if token == EOT else len(token)  # one character of a byte-level token for each byte
+    return lengths
 
 
 def schedule(done: float, warmup: float = 0.02) -> float:
@@ -160,6 +162,7 @@ def train(args: argparse.Namespace) -> None:
     distinct = sum(map(len, documents))
     print(f"{distinct:,} training tokens, {sum(map(len, heldout)):,} held out")
 
+    end = tokenizer.get_vocab()[EOT]
     config = GPTNeoXConfig(
         vocab_size=VOCABULARY,
         hidden_size=256,
@@ -168,8 +171,8 @@ def train(args: argparse.Namespace) -> None:
         intermediate_size=1024,
         max_position_embeddings=CONTEXT,
         use_parallel_residual=False,  # so that the stream between attention and MLP exists as a hook point
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=end,
+        eos_token_id=end,
         tie_word_embeddings=False,
         dtype="bfloat16",
     )
@@ -227,7 +230,7 @@ monosema can read a real model with it, without a download.
 | tokenizer | byte-level BPE of 4,096 tokens, trained on the same text |
 | context | 512 tokens |
 | text | the source code of Python {python}'s standard library, its tests included; the files on the held-out side of a hash of their path (one in sixteen) were never trained on |
-| training | {tokens:,} tokens ({distinct_tokens:,} distinct); Muon and AdamW, linear decay; {minutes} minutes on two cores that were shared with other work |
+| training | {tokens:,} tokens ({distinct_tokens:,} distinct); Muon and AdamW, linear decay; {minutes} minutes on two cores that other work shared |
 | bits per byte | **{heldout_bits_per_byte:.3f}** on the held-out files, {train_bits_per_byte:.3f} on training files |
 
 Made by `python scripts/train_tiny.py --out src/monosema/tiny/model`. The residual stream is sequential, unlike Pythia's,
