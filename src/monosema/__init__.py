@@ -5,10 +5,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monosema.activations import Contexts, ModelSource, TensorSource, open_text, take_contexts
-    from monosema.dictionaries import Dictionary, Spec, load, save
+    from monosema.activations import Contexts, MixedContexts, ModelSource, TensorSource, open_text, take_contexts
+    from monosema.dictionaries import Dictionary, Spec, save
     from monosema.errors import InputError
     from monosema.evaluation import evaluate, evaluate_rows, splice
+    from monosema.formats import load
     from monosema.models import Replacement, load_model, read, replacing
     from monosema.recipes import Recipe
     from monosema.runs import DictionaryConfig, RunConfig, run
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 __version__ = version("monosema")
 
 _ROOMS = {
-    "activations": ("Contexts", "ModelSource", "TensorSource", "open_text", "take_contexts"),
-    "dictionaries": ("Dictionary", "Spec", "load", "save"),
+    "activations": ("Contexts", "MixedContexts", "ModelSource", "TensorSource", "open_text", "take_contexts"),
+    "dictionaries": ("Dictionary", "Spec", "save"),
     "errors": ("InputError",),
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
+    "formats": ("load",),
     "models": ("Replacement", "load_model", "read", "replacing"),
     "recipes": ("Recipe",),
     "runs": ("DictionaryConfig", "RunConfig", "run"),
@@ -34,6 +36,7 @@ __all__ = [
     "DictionaryConfig",
     "InputError",
     "Learner",
+    "MixedContexts",
     "ModelSource",
     "Recipe",
     "Replacement",

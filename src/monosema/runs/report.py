@@ -133,10 +133,15 @@ def _facts(result: RunResult) -> dict[str, str]:
     forms: dict[str, Any] = {
         "tokens": lambda n: f"{n:,}",
         "tokens_per_second": lambda rate: f"{rate:,.0f}",
-        "text_passes": lambda passes: f"{passes:.2f}",
+        "text_passes": str,
+        "buffer_bytes": lambda size: f"{size / 2**20:,.0f} MiB",
         "peak_memory_bytes": lambda size: f"{size / 2**30:.2f} GiB",
     }
-    labels = {"peak_memory_bytes": "peak memory", "text_passes": "passes over the text"}
+    labels = {
+        "buffer_bytes": "shuffling buffer",
+        "peak_memory_bytes": "peak memory",
+        "text_passes": "passes over the text",
+    }
     seconds = {part: _duration(value) for part, value in result.seconds.items()}
     other = {
         labels.get(key, key.replace("_", " ")): forms.get(key, str)(value)

@@ -186,6 +186,7 @@ def _facts(config: RunConfig, data: Data, seconds: float) -> dict[str, Any]:
         "tokens": config.steps * config.batch_size,
         "tokens_per_second": config.steps * config.batch_size / seconds,
         "text_passes": getattr(data.source, "passes", None),
+        "buffer_bytes": getattr(data.source, "bytes", None),
         "peak_memory_bytes": peak * (1 if platform.system() == "Darwin" else 1024),
     }
 
