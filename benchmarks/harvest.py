@@ -9,11 +9,15 @@ of the first source's time is listed, too.
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import date
 from itertools import islice
+from pathlib import Path
 
 import torch
 
@@ -77,6 +81,13 @@ def rate(side: Side) -> float:
     return tokens / (time.perf_counter() - start)
 
 
+def machine() -> str:
+    """The processor, as Linux names it, and how many cores of it there are."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    return f"{os.cpu_count()} × {names[0].split(':')[1].strip() if names else platform.machine()}"
+
+
 def measure(tokens: int, repeats: int) -> dict[str, object]:
     model = load_model("tiny")
     sides = {"bare forward": bare_forward(model, tokens)}
@@ -90,6 +101,8 @@ def measure(tokens: int, repeats: int) -> dict[str, object]:
             rates[name].append(rate(side))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     return {
+        "date": date.today().isoformat(),
+        "machine": machine(),
         "device": str(model.device),
         "precision": str(model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),

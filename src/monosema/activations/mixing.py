@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from monosema.activations.contexts import Contexts, Position
+from monosema.activations.text import Documents
 from monosema.errors import InputError
 from monosema.progress import progress
 
@@ -37,6 +38,11 @@ class MixedContexts:
         self._begin = contexts.position
         self._window: list[tuple[Position, Tensor]] = []
         self._next = 0
+
+    @property
+    def text(self) -> Documents:
+        """The documents that they come from."""
+        return self._contexts.text
 
     @property
     def length(self) -> int:

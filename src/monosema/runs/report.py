@@ -133,7 +133,6 @@ def _facts(result: RunResult) -> dict[str, str]:
     forms: dict[str, Any] = {
         "tokens": lambda n: f"{n:,}",
         "tokens_per_second": lambda rate: f"{rate:,.0f}",
-        "text_passes": str,
         "buffer_bytes": lambda size: f"{size / 2**20:,.0f} MiB",
         "peak_memory_bytes": lambda size: f"{size / 2**30:.2f} GiB",
     }
