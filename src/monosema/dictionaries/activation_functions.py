@@ -1,5 +1,6 @@
 """Activation functions: from pre-activations to sparse codes. Each owns its parameters."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -11,14 +12,14 @@ from monosema.kernels import SparseCodes, batch_topk, to_sparse, topk
 from monosema.registry import Registry
 
 
-class ActivationFunction(nn.Module):
+class ActivationFunction(nn.Module, ABC):
     """Maps pre-activations `[*batch, width]` to codes of the same shape; saved as `name`, `options()` and tensors."""
 
     name: ClassVar[str]
 
+    @abstractmethod
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Dense codes."""
-        raise NotImplementedError
 
     def sparse(self, pre: Float[Tensor, "batch width"]) -> SparseCodes:
         """The codes of `forward` as indices and values."""
