@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from monosema.cli.main import main
-from tests.runs.tiny_run import options, save_model, write_corpus
+from tests.runs.conftest import corpus, model  # fixtures
+from tests.runs.tiny_run import options
+
+__all__ = ["corpus", "model"]
 
 
 class Ended(NamedTuple):
@@ -40,16 +43,6 @@ def monosema(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ended(ended.value.code, out, err)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl")
 
 
 @pytest.fixture(scope="session")

@@ -37,9 +37,6 @@ class Definition(NamedTuple):
         return ABSENT if value is None else self.form(value)
 
 
-SUMMARY = ("fve", "l1", "l0", "alive", "ce_diff", "ce_recovered")
-"""The metrics of the first table."""
-
 DETAILS = {
     "Reconstruction": (
         Definition("mse", "MSE", "squared L2 distance ‖x − x̂‖² per token, summed over dimensions", number),
