@@ -56,11 +56,19 @@ def test_every_field_of_a_run_is_in_the_help_with_its_docstring(monosema: Comman
 
 @pytest.mark.parametrize("name", recipes)
 def test_every_hyper_parameter_is_in_the_help_with_each_recipes_default(monosema: Command, name: str):
-    shown = squeezed(monosema("train", "--help").out)
+    shown = re.sub(r"[│╭╮╰╯─\s]+", " ", monosema("train", "--help").out).split("recipe options")[1]
     for f in fields(recipes[name]):
-        option = shown.split(f"--{f.name.replace('_', '-')}{{None", 1)[1].split("(default:None)")[0]
-        assert re.search(rf"\b{name}{re.escape(squeezed(str(f.default)))}[,.]", option.split("(Of")[1])
-        assert any(squeezed(field_docs(r)[f.name]) in option for r in recipes.values() if f.name in field_docs(r))
+        option = shown.split(f"--{f.name.replace('_', '-')} ")[1].split(" --")[0]
+        about, _, defaults = option.rpartition(" (")
+        by_recipe = {
+            owner: default
+            for group in defaults.split("; ")
+            for owners, _, default in [group.rstrip(") ").partition(": ")]
+            for owner in owners.split(", ")
+        }
+        default = " ".join(map(str, f.default)) or "none" if isinstance(f.default, tuple) else str(f.default)
+        assert by_recipe.get(name, by_recipe.get("default")) == default
+        assert any(field_docs(r)[f.name].split(".")[0] in about for r in recipes.values() if f.name in field_docs(r))
 
 
 def test_no_option_means_two_things():
@@ -89,6 +97,31 @@ def test_typing_none_is_not_the_same_as_typing_nothing(monosema: Command, vector
     assert written(tmp_path / "out").dictionaries[0].recipe == recipe("jumprelu", target_l0=None)
 
 
+def test_options_with_several_values_are_a_grid(monosema: Command, tmp_path: Path):
+    torch.manual_seed(0)
+    save_file({"a": torch.randn(300, 6), "b": torch.randn(300, 5)}, tmp_path / "x.safetensors")
+    typed = options(activations=tmp_path / "x.safetensors", out=tmp_path / "out", tokens=64, batch_size=64)
+    lists = ("--site a b --recipe topk jumprelu --k 2 4 --target-l0 None 3 --lr 1e-3 --betas 0.5 0.9 --width 8").split()
+    assert monosema("train", *typed, *lists).status == 0
+    common = {"lr": 1e-3, "betas": (0.5, 0.9)}
+    each = [recipe("topk", k=2, **common), recipe("topk", k=4, **common)]
+    each += [recipe("jumprelu", target_l0=target, **common) for target in (None, 3.0)]
+    config = written(tmp_path / "out")
+    assert [(d.site, d.width, d.recipe) for d in config.dictionaries] == [(s, 8, r) for s in "ab" for r in each]
+    names = ["topk-a-k2", "topk-a-k4", "jumprelu-a", "jumprelu-a-target_l0_3"]
+    assert [d.name for d in config.dictionaries] == names + [name.replace("-a", "-b") for name in names]
+    assert sorted(p.name for p in (tmp_path / "out" / "dictionaries").iterdir()) == sorted(
+        str(d.name) for d in config.dictionaries
+    )
+
+
+def test_one_value_each_is_one_dictionary_of_the_name_that_was_typed(monosema: Command, vectors: Path, tmp_path: Path):
+    typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64, name="mine", k=4)
+    assert monosema("train", *typed, "--skip").status == 0
+    (only,) = written(tmp_path / "out").dictionaries
+    assert (only.name, only.skip) == ("mine", True)
+
+
 def test_a_yaml_file_trains_many_dictionaries_and_options_change_its_run(monosema: Command, tmp_path: Path):
     torch.manual_seed(0)
     save_file({"a": torch.randn(300, 6), "b": torch.randn(300, 5)}, tmp_path / "x.safetensors")
@@ -97,8 +130,8 @@ def test_a_yaml_file_trains_many_dictionaries_and_options_change_its_run(monosem
         "tokens: 1e3\nbatch_size: 50\ndevice: cpu\nlog_every: 2\n"
         "keep: {first_position: 2, max_norm: null}\n"
         "dictionaries:\n"
-        "  - {site: a, width: 16, recipe: {name: topk, k: 2}}\n"
-        "  - {site: b, expansion: 3, name: of-b, recipe: {name: april_l1, l1: 0.5}}\n"
+        "  - {site: a, width: [16, 24], recipe: {name: topk, k: 2}}\n"
+        "  - {site: b, expansion: 3, name: of-b, recipe: {name: april_l1, sparsity: 0.5}}\n"
         "  - {site: a, target: b, width: 16, name: a-to-b, skip: true, recipe: {name: batch_topk, k: 2}}\n"
     )
     changes = ("--tokens", "100", "--seed=5", "--keep.special-tokens", "--out", tmp_path / "out")
@@ -106,11 +139,12 @@ def test_a_yaml_file_trains_many_dictionaries_and_options_change_its_run(monosem
     config = written(tmp_path / "out")
     assert (config.tokens, config.seed, config.batch_size, config.log_every) == (100, 5, 50, 2)
     assert config.keep == Keep(first_position=2, max_norm=None, special_tokens=True)
-    names = ["a-to-b", "of-b", "topk-a"]
+    names = ["a-to-b", "of-b", "topk-a-width16", "topk-a-width24"]
     found = {name: load(tmp_path / "out" / "dictionaries" / name).spec for name in names}
     sizes = {name: (spec.d_in, spec.d_out, spec.width) for name, spec in found.items()}
-    assert sizes == {"a-to-b": (6, 5, 16), "of-b": (5, 5, 15), "topk-a": (6, 6, 16)}
-    assert [spec.wiring for spec in found.values()] == ["transcoder", "autoencoder", "autoencoder"]
+    expected = [(6, 5, 16), (5, 5, 15), (6, 6, 16), (6, 6, 24)]
+    assert sizes == dict(zip(names, expected, strict=True))
+    assert [spec.wiring for spec in found.values()] == ["transcoder", *["autoencoder"] * 3]
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert sorted(figures["dictionaries"]) == names
 

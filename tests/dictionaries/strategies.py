@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary, JumpReLU, ReLU, Spec, TopK
+from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary, Gated, JumpReLU, ReLU, Spec, TopK
 
 quick = settings(deadline=None, max_examples=40)
 WIDTH, K = 12, 3
@@ -31,11 +31,19 @@ def _jumprelu(width: int) -> ActivationFunction:
     return activation
 
 
+def _gated(width: int) -> ActivationFunction:
+    activation = Gated(width)
+    for seed, parameter in enumerate(activation.parameters()):
+        parameter.data.copy_(random(seed + 17, width) / 2)
+    return activation
+
+
 ACTIVATIONS: dict[str, Callable[[int], ActivationFunction]] = {
     "relu": ReLU,
     "topk": lambda width: TopK(width, K),
     "batch_topk": _batch_topk,
     "jumprelu": _jumprelu,
+    "gated": _gated,
 }
 
 
@@ -53,6 +61,9 @@ def activate(activation: ActivationFunction, pre: Tensor) -> Tensor:
         return torch.stack([keep_largest(row, activation.k) for row in pre])
     if isinstance(activation, BatchTopK) and activation.training:
         return keep_largest(pre.flatten(), activation.k * len(pre)).view_as(pre)
+    if isinstance(activation, Gated):
+        magnitude = activation.r_mag.exp() * pre + activation.b_mag
+        return torch.where((pre + activation.b_gate > 0) & (magnitude > 0), magnitude, 0)
     threshold = activation.threshold if isinstance(activation, BatchTopK | JumpReLU) else torch.zeros(())
     return torch.where(pre > threshold, pre, 0)
 

@@ -1,18 +1,27 @@
 """Activation functions against their definitions, and JumpReLU's pseudo-derivatives against the paper's."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monosema.dictionaries import ActivationFunction, BatchTopK, JumpReLU, TopK, activation_functions
+from monosema.dictionaries import ActivationFunction, BatchTopK, JumpReLU, TopK, activation_functions, step_kernels
 from monosema.errors import InputError
 from tests.dictionaries.strategies import ACTIVATIONS, WIDTH, activate, quick, random
 
 every_function = pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 seeds = st.integers(0, 10**6)
+
+
+KERNELS: dict[str, Callable[[float], float]] = {
+    "rectangle": lambda u: 1.0 if abs(u) < 0.5 else 0.0,
+    "triangle": lambda u: max(1 - abs(u), 0.0),
+    "gaussian": lambda u: math.exp(-u * u / 2) / math.sqrt(2 * math.pi),
+    "epanechnikov": lambda u: max(0.75 * (1 - u * u), 0.0),
+}
 
 
 def made(name: str, training: bool = True) -> ActivationFunction:
@@ -32,9 +41,9 @@ def test_codes_follow_the_definition(name: str, seed: int, batch: int, training:
 
 
 @every_function
-@pytest.mark.parametrize("pre", [torch.zeros(3, WIDTH), -torch.ones(3, WIDTH)], ids=["zeros", "negative"])
+@pytest.mark.parametrize("pre", [torch.full((3, WIDTH), -4.0), torch.full((3, WIDTH), -9.0)], ids=["low", "lower"])
 @pytest.mark.parametrize("training", [True, False])
-def test_nothing_fires_where_no_preactivation_is_positive(name: str, pre: torch.Tensor, training: bool):
+def test_nothing_fires_where_preactivations_and_biases_are_negative(name: str, pre: torch.Tensor, training: bool):
     assert not made(name, training)(pre.double()).any()
 
 
@@ -46,8 +55,8 @@ def test_sparse_codes_are_the_dense_ones_in_values_and_gradients(name: str, seed
     leaves = [pre.requires_grad_(), *function.parameters()]
     dense, sparse = function(pre), function.sparse(pre).to_dense()
     assert torch.equal(dense, sparse)
-    of_dense = torch.autograd.grad((dense * upstream).sum(), leaves)
-    of_sparse = torch.autograd.grad((sparse * upstream).sum(), leaves)
+    of_dense = torch.autograd.grad((dense * upstream).sum(), leaves, allow_unused=True, materialize_grads=True)
+    of_sparse = torch.autograd.grad((sparse * upstream).sum(), leaves, allow_unused=True, materialize_grads=True)
     assert all(torch.equal(a, b) for a, b in zip(of_dense, of_sparse, strict=True))
 
 
@@ -126,11 +135,12 @@ def test_batch_topk_without_a_threshold_refuses_evaluation_even_after_rescaling(
 @given(
     u=st.lists(st.sampled_from([-2.0, -1.0, -0.6, -0.45, -0.1, 0.0, 0.1, 0.45, 0.6, 1.0, 2.0]), min_size=8, max_size=8),
     bandwidth=st.sampled_from([0.001, 0.01, 0.3]),
+    kernel=st.sampled_from(["rectangle", "triangle", "gaussian", "epanechnikov"]),
     seed=seeds,
 )
-def test_jumprelu_has_the_pseudo_derivatives_of_the_paper(u: list[float], bandwidth: float, seed: int):
-    """Rajamanoharan et al. 2024, equations 11 and 12: K is a rectangle of width one, (π − θ)/ε its argument."""
-    function = JumpReLU(2, bandwidth=bandwidth)
+def test_jumprelu_has_the_pseudo_derivatives_of_the_paper(u: list[float], bandwidth: float, kernel: str, seed: int):
+    """Rajamanoharan et al. 2024, equations 11 and 12: (π − θ)/ε is the argument of the kernel K."""
+    function = JumpReLU(2, bandwidth=bandwidth, kernel=kernel)
     function.threshold.data.copy_(random(seed, 2).abs() + 0.01)
     theta = function.threshold.detach()
     pre = (theta + bandwidth * torch.tensor(u).view(4, 2)).requires_grad_()
@@ -143,14 +153,48 @@ def test_jumprelu_has_the_pseudo_derivatives_of_the_paper(u: list[float], bandwi
     for b in range(4):
         for j in range(2):
             t, p, g = theta[j].item(), pre[b, j].item(), upstream[b, j].item()
-            kernel = 1.0 if -0.5 < (p - t) / bandwidth < 0.5 else 0.0
-            of_theta[j] += g * -(t / bandwidth) * kernel
-            of_step[j] += g * -(1 / bandwidth) * kernel
+            near = KERNELS[kernel]((p - t) / bandwidth)
+            of_theta[j] += g * -(t / bandwidth) * near
+            of_step[j] += g * -(1 / bandwidth) * near
             assert pre.grad[b, j].item() == (g if p > t else 0.0)
     torch.testing.assert_close(function.threshold.grad, torch.tensor(of_theta), rtol=1e-5, atol=1e-5 / bandwidth)
 
     (step,) = torch.autograd.grad((function.active(pre) * upstream).sum(), function.threshold)
     torch.testing.assert_close(step, torch.tensor(of_step), rtol=1e-5, atol=1e-5 / bandwidth)
+
+
+@pytest.mark.parametrize("name", step_kernels)
+def test_a_step_kernel_integrates_to_one_and_is_even(name: str):
+    u = torch.linspace(-8, 8, 160_001, dtype=torch.float64)
+    values = step_kernels[name](u)
+    assert torch.trapezoid(values, u).item() == pytest.approx(1, abs=1e-4)
+    assert torch.equal(values, values.flip(0))
+    assert set(KERNELS) == set(step_kernels)
+
+
+def test_an_unknown_kernel_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match=r"unknown step kernel 'rectangel'.*did you mean rectangle"):
+        JumpReLU(2, kernel="rectangel")
+
+
+def test_a_bandwidth_for_each_feature_is_used_for_that_feature_alone():
+    function = JumpReLU(2, threshold=0.5, per_feature=True)
+    function.bandwidth.copy_(torch.tensor([0.1, 1.0]))
+    function.active(torch.tensor([[0.7, 0.7]])).sum().backward()
+    assert function.threshold.grad is not None
+    assert function.threshold.grad.tolist() == [0.0, -1.0]  # 0.7 lies outside the first rectangle, inside the second
+
+
+@pytest.mark.parametrize("name", ["jumprelu", "gated"])
+def test_resetting_touches_the_features_asked_for_alone(name: str):
+    function = made(name)
+    before = [parameter.detach().clone() for parameter in function.parameters()]
+    features = torch.arange(WIDTH) % 3 == 0
+    function.reset_(features)
+    fresh = list(activation_functions[name](WIDTH).double().parameters())
+    for parameter, old, new in zip(function.parameters(), before, fresh, strict=True):
+        torch.testing.assert_close(parameter[features], new[features])
+        assert torch.equal(parameter[~features], old[~features])
 
 
 def test_the_step_of_jumprelu_sums_to_the_l0_and_sends_nothing_to_the_preactivations():

@@ -47,7 +47,8 @@ def test_saving_and_loading_changes_no_bit(case: Case, dtype: torch.dtype):
     assert loaded.metadata == saved.metadata
     assert loaded.activation.options() == saved.activation.options()
     assert not loaded.training
-    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    pairs = zip(loaded.parameters(), saved.parameters(), strict=True)
+    assert all(parameter.requires_grad == original.requires_grad for parameter, original in pairs)
     assert torch.equal(loaded(x), saved.eval()(x))
 
 

@@ -1,5 +1,7 @@
 """Schedules: end points, order, and durations that scale with the run."""
 
+from dataclasses import replace
+
 import pytest
 
 from monosema.errors import InputError
@@ -34,7 +36,7 @@ def test_no_length_means_no_schedule():
 
 @pytest.mark.parametrize("name", recipes)
 def test_learning_rate_starts_above_zero_peaks_at_one_and_ends_near_zero(name: str):
-    recipe = recipes[name]()
+    recipe = replace(recipes[name](), resample_at=())
     scales = [recipe.lr_scale(Moment(step, 1000, 8)) for step in range(1000)]
     assert 0 < scales[0] < 0.1
     assert max(scales) == 1
@@ -42,6 +44,22 @@ def test_learning_rate_starts_above_zero_peaks_at_one_and_ends_near_zero(name: s
     peak = scales.index(1.0)
     assert scales[:peak] == sorted(scales[:peak])
     assert scales[peak:] == sorted(scales[peak:], reverse=True)
+
+
+def test_learning_rate_warms_up_again_after_each_resampling():
+    recipe = replace(TopKRecipe(), resample_at=(0.3, 0.5), lr_warmup=0.1, lr_decay=0.2)
+    scales = [recipe.lr_scale(Moment(step, 1000, 8)) for step in range(1000)]
+    for start in (0, 300, 500):
+        assert scales[start] == pytest.approx(0.01)
+        assert scales[start : start + 100] == sorted(scales[start : start + 100])
+        assert scales[start + 99] == pytest.approx(1.0)
+    assert min(scales[400:500]) == 1.0
+
+
+@pytest.mark.parametrize("optimiser", ["signum", "schedule_free"])
+def test_averaging_optimisers_have_no_decay(optimiser):
+    recipe = TopKRecipe(optimiser=optimiser, lr_decay=0.6)
+    assert recipe.lr_scale(Moment(999, 1000, 8)) == 1.0
 
 
 def test_learning_rate_does_not_depend_on_the_length_of_the_run():
@@ -74,9 +92,9 @@ def test_dead_window_scales_with_the_run_up_to_ten_million_tokens():
         *((name, {"aux": -1.0}) for name in ("topk", "batch_topk")),
         *((name, {"aux_k": 0}) for name in ("topk", "batch_topk")),
         ("batch_topk", {"threshold_decay": 1.0}),
-        ("april_l1", {"l1": -1.0}),
+        ("april_l1", {"sparsity": -1.0}),
         ("april_l1", {"decoder_norm": 0.0}),
-        ("jumprelu", {"l0": -1.0}),
+        ("jumprelu", {"sparsity": -1.0}),
         ("jumprelu", {"target_l0": 0.0}),
         ("jumprelu", {"threshold": -0.1}),
         ("jumprelu", {"bandwidth": 0.0}),

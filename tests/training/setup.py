@@ -15,8 +15,17 @@ D, FEATURES, BATCH = 16, 32, 64
 SMALL: dict[str, dict[str, Any]] = {
     "topk": {"k": 4},
     "batch_topk": {"k": 4},
-    "april_l1": {"l1": 0.5},
+    "matryoshka": {"k": 4, "prefixes": (0.5, 1.0)},
+    "hierarchical_topk": {"k": 4},
+    "l1": {"target_l0": 4.0},
+    "april_l1": {"sparsity": 0.5},
+    "gated": {"target_l0": 4.0},
+    "gated_ri_l1": {"target_l0": 4.0},
+    "p_anneal": {"target_l0": 4.0},
+    "gated_anneal": {"target_l0": 4.0},
+    "entropy": {"target_l0": 4.0},
     "jumprelu": {"target_l0": 4.0, "bandwidth": 0.05, "threshold": 0.02},
+    "jumprelu_tanh": {"target_l0": 4.0, "threshold": 0.1, "bandwidth": 0.5},
 }
 """Settings of each recipe that suit this data."""
 

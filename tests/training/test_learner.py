@@ -104,7 +104,7 @@ def test_the_loss_curve_does_not_depend_on_the_data_s_scale(name: str, spec_of):
         student = learner(recipe(name), spec_of(recipe(name)), factor=factor)
         curves[factor] = [student.step(batch)["loss"] for batch in batches(8, data(factor=factor))]
     assert curves[64.0] == curves[1.0]  # a power of two rounds nothing
-    assert curves[0.037] == pytest.approx(curves[1.0], rel=1e-3)
+    assert curves[0.037] == pytest.approx(curves[1.0], rel=2e-2)  # rounding moves some codes across their thresholds
 
 
 def test_root_mean_squared_norm_is_one_or_root_d_by_recipe():

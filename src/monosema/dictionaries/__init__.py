@@ -3,22 +3,25 @@
 from monosema.dictionaries.activation_functions import (
     ActivationFunction,
     BatchTopK,
-    JumpReLU,
     ReLU,
     TopK,
     activation_functions,
 )
 from monosema.dictionaries.dictionary import Dictionary
+from monosema.dictionaries.gated import Gated
 from monosema.dictionaries.initialise import initialise_
+from monosema.dictionaries.jumprelu import JumpReLU
 from monosema.dictionaries.maps import Dense, Map, maps
 from monosema.dictionaries.saving import load, save
 from monosema.dictionaries.spec import Spec, Wiring, wirings
+from monosema.dictionaries.step_kernels import step_kernels
 
 __all__ = [
     "ActivationFunction",
     "BatchTopK",
     "Dense",
     "Dictionary",
+    "Gated",
     "JumpReLU",
     "Map",
     "ReLU",
@@ -30,5 +33,6 @@ __all__ = [
     "load",
     "maps",
     "save",
+    "step_kernels",
     "wirings",
 ]

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from monosema.errors import InputError
@@ -16,6 +16,8 @@ class ActivationFunction(nn.Module, ABC):
     """Maps pre-activations `[*batch, width]` to codes of the same shape; saved as `name`, `options()` and tensors."""
 
     name: ClassVar[str]
+    owns_biases: ClassVar[bool] = False
+    """Whether it adds biases of its own; the dictionary's `b_enc` then stays zero."""
 
     @abstractmethod
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
@@ -25,12 +27,19 @@ class ActivationFunction(nn.Module, ABC):
         """The codes of `forward` as indices and values."""
         return to_sparse(self(pre))
 
+    def gate(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """What decides by its size whether a feature is active: the pre-activations, unless there are biases here."""
+        return pre
+
     def options(self) -> dict[str, Any]:
         """The constructor's arguments other than the width, as JSON values."""
         return {}
 
     def rescale_(self, factor: float) -> None:
         """Multiplies in place what is measured in units of pre-activations, so that f(c·pre) = c·f(pre) holds after."""
+
+    def reset_(self, features: Bool[Tensor, " width"]) -> None:
+        """Puts the parameters of some features back to where they started."""
 
 
 activation_functions: Registry[type[ActivationFunction]] = Registry("activation function")
@@ -107,93 +116,9 @@ class BatchTopK(ActivationFunction):
         self.threshold.mul_(factor)
 
 
-@activation_functions.register("jumprelu")
-class JumpReLU(ActivationFunction):
-    """`pre · 1[pre > θ]` with a threshold for each feature (Rajamanoharan et al. 2024, arXiv 2407.14435).
-
-    The threshold learns through a straight-through estimator: a rectangle of width `bandwidth` around it stands in
-    for the step's derivative. The thresholds stay float32 whatever the codes' precision: steps as small as theirs
-    vanish in bfloat16.
-    """
-
-    name = "jumprelu"
-
-    def __init__(self, width: int, threshold: float = 0.001, bandwidth: float = 0.001):
-        super().__init__()
-        if not (bandwidth > 0 and threshold >= 0):  # so put, it refuses NaN too
-            raise InputError(
-                f"threshold {threshold}, bandwidth {bandwidth}",
-                expected="a threshold of at least 0 and a bandwidth above 0",
-            )
-        self.threshold = nn.Parameter(torch.full((width,), float(threshold)))
-        self.bandwidth = float(bandwidth)
-
-    def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """`pre · 1[pre > θ]`; gradients reach `pre` and θ."""
-        return _JumpReLU.apply(pre, self.threshold, self.bandwidth)
-
-    def sparse(self, pre: Float[Tensor, "batch width"]) -> SparseCodes:
-        """Stores the zeros just under their thresholds too: through them, as in `forward`, thresholds learn."""
-        near_or_above = to_sparse((pre > self.threshold - self.bandwidth / 2).float()).indices
-        return SparseCodes(near_or_above, self(pre).gather(1, near_or_above), pre.shape[1])
-
-    def active(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """`1[pre > θ]`, whose straight-through gradient reaches θ; it sums to the L0."""
-        return _Step.apply(pre, self.threshold, self.bandwidth)
-
-    def options(self) -> dict[str, Any]:
-        """`bandwidth`."""
-        return {"bandwidth": self.bandwidth}
-
-    def rescale_(self, factor: float) -> None:
-        """Scales thresholds and bandwidth."""
-        self.threshold.data.mul_(factor)
-        self.bandwidth *= factor
-
-
 def _rows(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "rows width"]:
     """All leading dimensions joined into one; a lone vector becomes a batch of one."""
     return x.reshape(-1, x.shape[-1])
-
-
-def _rectangle(u: Tensor) -> Tensor:
-    """Kernel of the straight-through estimator: 1 on (−½, ½), 0 elsewhere."""
-    return (u.abs() < 0.5).to(u.dtype)
-
-
-class _JumpReLU(torch.autograd.Function):
-    """∂/∂pre = 1[pre > θ]; ∂/∂θ = −(θ/ε) K((pre − θ)/ε)."""
-
-    @staticmethod
-    def forward(ctx, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
-        ctx.save_for_backward(pre, threshold)
-        ctx.bandwidth = bandwidth
-        return pre * (pre > threshold)
-
-    @staticmethod
-    def backward(ctx, *grad_outputs: Tensor):
-        (grad,) = grad_outputs
-        pre, threshold = ctx.saved_tensors
-        kernel = _rectangle((pre - threshold) / ctx.bandwidth)
-        grad_threshold = -(threshold / ctx.bandwidth) * _rows(kernel * grad).sum(0)
-        return grad * (pre > threshold), grad_threshold, None
-
-
-class _Step(torch.autograd.Function):
-    """∂/∂θ = −(1/ε) K((pre − θ)/ε); nothing reaches pre."""
-
-    @staticmethod
-    def forward(ctx, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
-        ctx.save_for_backward(pre, threshold)
-        ctx.bandwidth = bandwidth
-        return (pre > threshold).to(threshold.dtype)
-
-    @staticmethod
-    def backward(ctx, *grad_outputs: Tensor):
-        (grad,) = grad_outputs
-        pre, threshold = ctx.saved_tensors
-        kernel = _rectangle((pre - threshold) / ctx.bandwidth)
-        return None, -_rows(kernel * grad).sum(0) / ctx.bandwidth, None
 
 
 def _checked_k(k: int, width: int) -> int:

@@ -31,7 +31,7 @@ class Dictionary(nn.Module):
         self.decoder: Map = maps[spec.decoder]()
         self.activation = activation
         self.W_enc = nn.Parameter(torch.zeros(self.encoder.shape(spec.d_in, spec.width)))
-        self.b_enc = nn.Parameter(torch.zeros(spec.width))
+        self.b_enc = nn.Parameter(torch.zeros(spec.width), requires_grad=not activation.owns_biases)
         self.W_dec = nn.Parameter(torch.zeros(self.decoder.shape(spec.width, spec.d_out)))
         self.b_dec = nn.Parameter(torch.zeros(spec.d_out))
         self.b_in = nn.Parameter(torch.zeros(spec.d_in)) if spec.input_bias == "b_in" else None
@@ -70,15 +70,16 @@ class Dictionary(nn.Module):
             codes: dense, or sparse.
             x: the input, which a dictionary with a skip connection needs and any other ignores.
         """
-        if isinstance(codes, SparseCodes):
-            out = self.decoder.apply_sparse(codes, self.W_dec) + self.b_dec
-        else:
-            out = self.decoder.apply(codes, self.W_dec, self.b_dec)
-        if self.W_skip is None:
-            return out
-        if x is None:
+        if self.W_skip is not None and x is None:
             raise InputError("codes alone", expected="decode(codes, x): this dictionary has a skip connection from x")
-        return out + self._checked(x) @ self.W_skip
+        if isinstance(codes, SparseCodes):
+            return self.decoder.apply_sparse(codes, self.W_dec) + self.decode_nothing(x)
+        out = self.decoder.apply(codes, self.W_dec, self.b_dec)
+        return out if self.W_skip is None or x is None else out + self._checked(x) @ self.W_skip
+
+    def decode_nothing(self, x: Float[Tensor, "*batch d_in"] | None) -> Float[Tensor, "*any d_out"]:
+        """What stands before any feature adds to it: `b_dec (+ x W_skip)`."""
+        return self.b_dec if self.W_skip is None or x is None else self.b_dec + self._checked(x) @ self.W_skip
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """Reconstruction (or, for a transcoder, prediction) from activations."""

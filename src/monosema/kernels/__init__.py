@@ -2,6 +2,7 @@
 
 from monosema.kernels.codes import SparseCodes, to_sparse
 from monosema.kernels.decode import sparse_decode
+from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.topk import batch_topk, topk
 
-__all__ = ["SparseCodes", "batch_topk", "sparse_decode", "to_sparse", "topk"]
+__all__ = ["SparseCodes", "batch_topk", "prefix_decode", "sparse_decode", "to_sparse", "topk"]

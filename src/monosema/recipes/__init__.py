@@ -3,9 +3,10 @@
 import importlib
 import pkgutil
 
-from monosema.recipes.recipe import Loss, Moment, Recipe, recipes
+from monosema.recipes.exchange import Loss, Moment, Pressure
+from monosema.recipes.recipe import Recipe, recipes
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Loss", "Moment", "Recipe", "recipes"]
+__all__ = ["Loss", "Moment", "Pressure", "Recipe", "recipes"]

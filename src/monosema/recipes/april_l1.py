@@ -4,40 +4,38 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, Dictionary, ReLU, initialise_
-from monosema.recipes.recipe import Loss, Moment, Recipe, recipes, require, squared_error
-from monosema.recipes.schedules import ramp
+from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.penalised import Penalised
+from monosema.recipes.recipe import recipes, require, squared_error
 
 
 @recipes.register("april_l1")
 @dataclass(frozen=True)
-class AprilL1Recipe(Recipe):
+class AprilL1Recipe(Penalised):
     """L = R + λ s(t) Σ_j f_j ‖d_j‖, f = relu(x W_enc + b_enc); the decoder's norms are free.
 
     Because each activation is weighed by its decoder row's norm, shrinking the codes and growing the decoder gains
-    nothing, and no constraint is needed. Activations are scaled to a norm of √d.
+    nothing, and no constraint is needed. Activations are scaled to a norm of √d, for which the update gives λ = 5.
     """
 
     name: ClassVar[str] = "april_l1"
     subtracts_input_bias: ClassVar[bool] = False
     norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
+    unit_norm: ClassVar[bool] = False
+    usual_sparsity: ClassVar[float] = 5.0
+    paper_sparsity: ClassVar[float | None] = 5.0
 
-    lr: float = 1e-3
-    """Peak learning rate of Adam."""
-    l1: float = 5.0
-    """Sparsity coefficient λ."""
+    lr_decay: float = 0.2
+    """Fraction of the run, at its end, over which the learning rate falls linearly to zero."""
     sparsity_warmup: float = 0.05
-    """Fraction of the run over which λ rises linearly from zero."""
+    """Fraction of the run over which the sparsity term rises linearly from zero."""
     decoder_norm: float = 0.1
     """Norm of the decoder's rows at the start."""
 
     def __post_init__(self):
         super().__post_init__()
-        require(self, "l1", self.l1 >= 0, "a coefficient of at least 0")
-        require(self, "sparsity_warmup", 0 <= self.sparsity_warmup <= 1, "a fraction of the run, from 0 to 1")
         require(self, "decoder_norm", self.decoder_norm > 0, "a norm above 0")
 
     def activation(self, width: int) -> ActivationFunction:
@@ -48,18 +46,11 @@ class AprilL1Recipe(Recipe):
         """Random directions of norm `decoder_norm`; the encoder is the decoder's transpose."""
         initialise_(dictionary, generator, self.decoder_norm)
 
-    def loss(
-        self,
-        dictionary: Dictionary,
-        x: Float[Tensor, "batch d_in"],
-        y: Float[Tensor, "batch d_out"],
-        moment: Moment,
-        dead: Bool[Tensor, " width"],
-    ) -> Loss:
+    def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s Σ_j f_j ‖d_j‖."""
-        codes = dictionary.encode(x)
-        reconstruction = dictionary.decode(codes, x)
-        error = squared_error(y, reconstruction)
-        l1 = (codes.mean(0) * dictionary.decoder_norms()).sum()  # no matrix product: autocast would round it
-        scale = ramp(moment.fraction, self.sparsity_warmup)
-        return Loss(error + self.l1 * scale * l1, {"error": error, "l1": l1}, codes, reconstruction)
+        # No matrix product, because autocast would round it.
+        l1 = (batch.dense_codes().float().mean(0) * batch.dictionary.decoder_norms()).sum()
+        return {
+            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
+            "l1": Term(self.coefficient(moment), l1),
+        }

@@ -8,19 +8,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary
-from monosema.recipes.recipe import Loss, recipes, require
-from monosema.recipes.topk import UnitNormTopK
+from monosema.kernels import batch_topk
+from monosema.recipes.exchange import Loss, Moment
+from monosema.recipes.recipe import recipes, require
+from monosema.recipes.topk import TopKFamily
 
 
-@recipes.register("batch_topk")
 @dataclass(frozen=True)
-class BatchTopKRecipe(UnitNormTopK):
+class BatchTopKFamily(TopKFamily):
     """The k · batch largest pre-activations of a whole batch; each row gets as many as it needs.
 
     At inference a threshold stands in for the batch: a moving average of the smallest activation that was kept.
     """
-
-    name: ClassVar[str] = "batch_topk"
 
     threshold_decay: float = 0.9
     """How much of the threshold's moving average is kept at each step."""
@@ -33,9 +32,11 @@ class BatchTopKRecipe(UnitNormTopK):
         """BatchTopK."""
         return BatchTopK(width, self.k)
 
-    def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+    def select(
+        self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment
+    ) -> Float[Tensor, "batch width"]:
         """Dense codes: rows differ too much in length for a rectangle of indices to pay."""
-        return dictionary.activation(pre)
+        return batch_topk(pre, self.k_at(moment, pre.shape[1]))
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
@@ -45,11 +46,19 @@ class BatchTopKRecipe(UnitNormTopK):
 
     @torch.no_grad()
     def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
-        """Restores the decoder's norms and moves the threshold; a batch with nothing active leaves it as it is."""
+        """Restores constraints and moves the threshold; a batch with nothing active leaves it as it is."""
         super().after_step_(dictionary, loss)
         assert isinstance(loss.codes, Tensor)
         threshold, smallest = _threshold(dictionary), _smallest_kept(loss.codes)
         threshold.lerp_(torch.where(smallest.isfinite(), smallest, threshold), 1 - self.threshold_decay)
+
+
+@recipes.register("batch_topk")
+@dataclass(frozen=True)
+class BatchTopKRecipe(BatchTopKFamily):
+    """f = the k · batch largest of relu((x − b) W_enc + b_enc) over the batch; L = R + α · AuxK; unit decoder rows."""
+
+    name: ClassVar[str] = "batch_topk"
 
 
 def _threshold(dictionary: Dictionary) -> Tensor:

@@ -1,83 +1,110 @@
 """JumpReLU (Rajamanoharan et al. 2024, Jumping ahead, arXiv 2407.14435)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU
-from monosema.recipes.constraints import normalise_decoder_, project_gradient_
-from monosema.recipes.recipe import Loss, Moment, Recipe, recipes, require, squared_error
-from monosema.recipes.schedules import ramp
+from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, step_kernels
+from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
+from monosema.recipes.penalised import USUAL_L0, Penalised
+from monosema.recipes.recipe import recipes, require, squared_error
+
+SLOW = 0.99
+"""How much of a feature's running spread is kept at each step."""
+
+
+@dataclass(frozen=True)
+class JumpReLUFamily(Penalised):
+    """f = π · 1[π > θ], π = x W_enc + b_enc; thresholds learn by a straight-through estimator."""
+
+    subtracts_input_bias: ClassVar[bool] = False
+
+    threshold: float = 0.001
+    """Where the thresholds start, in units of the scaled activations."""
+    bandwidth: float = 0.001
+    """Width ε of the straight-through estimator, in the same units."""
+    adaptive_bandwidth: float = 0.0
+    """Each feature's bandwidth, in running standard deviations of its pre-activation; 0: `bandwidth` for all."""
+    step_kernel: Literal["rectangle", "triangle", "gaussian", "epanechnikov"] = "rectangle"
+    """Shape of the estimator."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self, "threshold", self.threshold >= 0, "a threshold of at least 0")
+        require(self, "bandwidth", self.bandwidth > 0, "a width above 0")
+        require(self, "adaptive_bandwidth", self.adaptive_bandwidth >= 0, "a number of standard deviations, or 0")
+        require(self, "step_kernel", self.step_kernel in step_kernels, f"one of {', '.join(step_kernels)}")
+
+    def activation(self, width: int) -> ActivationFunction:
+        """JumpReLU."""
+        return JumpReLU(width, self.threshold, self.bandwidth, self.step_kernel, self.adaptive_bandwidth > 0)
+
+    @torch.no_grad()
+    def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
+        """Starts adaptive bandwidths at the spread of these rows' pre-activations."""
+        if self.adaptive_bandwidth:
+            jumprelu_of(dictionary).bandwidth.copy_(self._spread(dictionary.preactivations(x)))
+
+    @torch.no_grad()
+    def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
+        """Restores constraints, keeps thresholds at zero or above, and lets adaptive bandwidths follow the spread."""
+        super().after_step_(dictionary, loss)
+        jumprelu = jumprelu_of(dictionary)
+        jumprelu.threshold.clamp_(min=0)  # below zero inactive features would pass
+        if self.adaptive_bandwidth:
+            jumprelu.bandwidth.lerp_(self._spread(loss.pre), 1 - SLOW)
+
+    def _spread(self, pre: Float[Tensor, "rows width"]) -> Float[Tensor, " width"]:
+        spread = self.adaptive_bandwidth * pre.detach().float().std(0, correction=0)
+        return spread.clamp_min(torch.finfo(spread.dtype).eps)
+
+
+def jumprelu_of(dictionary: Dictionary) -> JumpReLU:
+    """The activation function of a dictionary that such a recipe made."""
+    assert isinstance(dictionary.activation, JumpReLU)
+    return dictionary.activation
 
 
 @recipes.register("jumprelu")
 @dataclass(frozen=True)
-class JumpReLURecipe(Recipe):
-    """f = π · 1[π > θ], π = x W_enc + b_enc; L = R + λ s(t) Σ_j H(π_j − θ_j), or R + λ s(t) (L0 / target − 1)².
+class JumpReLURecipe(JumpReLUFamily):
+    """L = R + λ s(t) Σ_j H(π_j − θ_j), or R + λ s(t) (L0 / target − 1)²; unit decoder rows.
 
-    Steps have no gradient; the thresholds learn by a straight-through estimator of width `bandwidth`. With a
-    `target_l0` the second form is used and training settles near it; without one, λ sets the trade.
+    The first is `penalty: l0`, in which a `target_l0` steers λ. The second is `penalty: target`, which pulls towards
+    `target_l0` from both sides with a fixed λ, by default 1. Both are the paper's.
     """
 
     name: ClassVar[str] = "jumprelu"
-    subtracts_input_bias: ClassVar[bool] = False
+    usual_sparsity: ClassVar[float] = 1e-3
 
-    lr: float = 1e-3
-    """Peak learning rate of Adam."""
     betas: tuple[float, float] = (0.0, 0.999)
     """Adam's decay rates; the paper has no momentum."""
-    l0: float = 1.0
-    """Sparsity coefficient λ."""
-    target_l0: float | None = 32.0
-    """Mean number of active features to settle at; null for the plain L0 penalty."""
-    sparsity_warmup: float = 0.1
-    """Fraction of the run over which λ rises linearly from zero."""
-    threshold: float = 0.001
-    """Where the thresholds start, for activations of unit mean squared norm."""
-    bandwidth: float = 0.001
-    """Width ε of the straight-through estimator, in the same units."""
+    penalty: Literal["l0", "target"] = "target"
+    """Form of the sparsity term."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        require(self, "l0", self.l0 >= 0, "a coefficient of at least 0")
-        require(self, "target_l0", self.target_l0 is None or self.target_l0 > 0, "a number of features above 0")
-        require(self, "sparsity_warmup", 0 <= self.sparsity_warmup <= 1, "a fraction of the run, from 0 to 1")
-        require(self, "threshold", self.threshold >= 0, "a threshold of at least 0")
-        require(self, "bandwidth", self.bandwidth > 0, "a width above 0")
+    def _check_one_of_both(self) -> None:
+        if self.penalty == "l0":
+            super()._check_one_of_both()
 
-    def activation(self, width: int) -> ActivationFunction:
-        """JumpReLU."""
-        return JumpReLU(width, self.threshold, self.bandwidth)
+    def pressure(self, moment: Moment, l0: float, loss: Loss) -> Pressure | None:
+        """The controller's, for the plain form; the other settles by itself."""
+        return super().pressure(moment, l0, loss) if self.penalty == "l0" else None
 
-    def loss(
-        self,
-        dictionary: Dictionary,
-        x: Float[Tensor, "batch d_in"],
-        y: Float[Tensor, "batch d_out"],
-        moment: Moment,
-        dead: Bool[Tensor, " width"],
-    ) -> Loss:
+    def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R plus the penalty on the L0, whose gradient reaches the thresholds alone."""
-        pre = dictionary.preactivations(x)
-        assert isinstance(dictionary.activation, JumpReLU)
-        codes = dictionary.activation(pre)
-        reconstruction = dictionary.decode(codes, x)
-        error = squared_error(y, reconstruction)
-        l0 = dictionary.activation.active(pre).sum(1).mean()
-        penalty = l0 if self.target_l0 is None else (l0 / self.target_l0 - 1).square()
-        scale = ramp(moment.fraction, self.sparsity_warmup)
-        return Loss(error + self.l0 * scale * penalty, {"error": error, "penalty": penalty}, codes, reconstruction)
+        penalty = jumprelu_of(batch.dictionary).active(batch.pre).sum(1).mean()
+        if self.penalty == "target":
+            penalty = (penalty / (self.target_l0 or USUAL_L0) - 1).square()
+        return {
+            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
+            "penalty": Term(self.coefficient(moment), penalty),
+        }
 
-    def before_step_(self, dictionary: Dictionary) -> None:
-        """Keeps the decoder's gradient tangent to the unit sphere."""
-        project_gradient_(dictionary)
-
-    @torch.no_grad()
-    def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
-        """Unit decoder rows; thresholds no lower than zero, below which inactive features would pass."""
-        normalise_decoder_(dictionary)
-        assert isinstance(dictionary.activation, JumpReLU)
-        dictionary.activation.threshold.clamp_(min=0)
+    def start_pressure(self) -> Pressure:
+        """λ at the start: of the second form, 1 unless it is given."""
+        if self.penalty == "target" and self.sparsity == "auto":
+            return Pressure(1.0)
+        return super().start_pressure()

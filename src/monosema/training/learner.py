@@ -13,8 +13,10 @@ from torch import Tensor
 from monosema.activations.normalise import geometric_median, rms_norm
 from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
-from monosema.recipes import Loss, Moment, Recipe
+from monosema.recipes import Loss, Moment, Pressure, Recipe
 from monosema.training.dead_features import DeadFeatures
+from monosema.training.optimisers import Optimisers
+from monosema.training.resample import resample_, resampling_window
 
 Batch = Mapping[str, Float[Tensor, "batch d"]]
 
@@ -58,18 +60,19 @@ class Learner:
         if steps < 1 or batch_size < 1:
             raise InputError(f"{steps} steps of {batch_size} tokens", expected="at least one step of one token")
         self.spec = replace(spec, subtracts_input_bias=recipe.subtracts_input_bias)
-        self.recipe = recipe
+        self.recipe = recipe.fitted(spec, steps, batch_size)
         self.steps, self.batch_size, self.step_count = steps, batch_size, 0
-        self.device, self.autocast = torch.device(device), autocast
+        self.device, self.autocast, self.seed = torch.device(device), autocast, seed
         self.scale_in, self.scale_out = self._scales(sample)
         self.dictionary = self._start(sample, seed).to(self.device)
         self.dead = DeadFeatures(spec.width, self.device)
-        self.optimiser = torch.optim.Adam(self.dictionary.parameters(), lr=recipe.lr, betas=recipe.betas, fused=True)
+        self.optimisers = Optimisers(recipe, self.dictionary)
+        self.pressure: Pressure | None = None
 
     @property
     def moment(self) -> Moment:
         """Where the run stands."""
-        return Moment(self.step_count, self.steps, self.batch_size)
+        return Moment(self.step_count, self.steps, self.batch_size, self.pressure)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Learns from one batch of raw activations.
@@ -92,23 +95,30 @@ class Learner:
             raise NonFiniteLoss(self._blame(total, x, y))
         lr = self._update(loss, moment)
         fired = loss.fired()
+        l0 = fired.sum().item() / len(x)
         self.dead.update(fired, len(x))
+        self.pressure = self.recipe.pressure(moment, l0, loss)
+        self._resample(moment, x, y, loss)
         self.step_count += 1
         return {
             "tokens": self.step_count * self.batch_size,
             "loss": total,
             **{name: term.item() for name, term in loss.terms.items()},
-            "l0": fired.sum().item() / len(x),
+            "l0": l0,
             "fve": _fve(y, loss.reconstruction.detach()),
             "dead": dead.float().mean().item(),
             "lr": lr,
             "grad_norm": grad_norm,
+            **({} if self.pressure is None else {"sparsity": self.pressure.coefficient}),
         }
 
     def finished(self) -> Dictionary:
         """A copy that takes raw activations, in evaluation mode; training can go on."""
         dictionary = copy.deepcopy(self.dictionary).eval()
         dictionary.zero_grad()
+        if self.optimisers.averages:
+            self.optimisers.averaged_(self.dictionary, dictionary)
+            self.recipe.constrain_(dictionary)
         dictionary.fold_scale_(self.scale_in, self.scale_out)
         return dictionary.requires_grad_(False)
 
@@ -116,18 +126,21 @@ class Learner:
         """Everything that a later `step` depends on. The tensors are the learner's own: copy what outlives a step."""
         return {
             "dictionary": self.dictionary.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimisers.state_dict(),
             "silent": self.dead.silent,
             "step": self.step_count,
+            "pressure": None if self.pressure is None else tuple(self.pressure),
+            "seed": self.seed,
             "scales": (self.scale_in, self.scale_out),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from where another learner with the same spec and recipe stood."""
         self.dictionary.load_state_dict(state["dictionary"])
-        self.optimiser.load_state_dict(copy.deepcopy(dict(state["optimiser"])))  # torch would share its tensors
+        self.optimisers.load_state_dict(copy.deepcopy(state["optimiser"]))  # torch would share its tensors
         self.dead.silent.copy_(state["silent"])
-        self.step_count = state["step"]
+        self.step_count, self.seed = state["step"], state["seed"]
+        self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
         self.scale_in, self.scale_out = state["scales"]
 
     def _backward(self, loss: Loss) -> float:
@@ -135,7 +148,7 @@ class Learner:
         loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.dictionary.parameters(), self.recipe.grad_clip).item()
         if not math.isfinite(norm):
-            self.optimiser.zero_grad()
+            self.dictionary.zero_grad()
         return norm
 
     def _blame(self, total: float, x: Tensor, y: Tensor) -> str:
@@ -145,13 +158,24 @@ class Learner:
 
     def _update(self, loss: Loss, moment: Moment) -> float:
         self.recipe.before_step_(self.dictionary)
+        assert self.recipe.lr != "auto"
         lr = self.recipe.lr * self.recipe.lr_scale(moment)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimisers.step(lr)
+        self.dictionary.zero_grad()
         self.recipe.after_step_(self.dictionary, loss)
         return lr
+
+    def _resample(self, moment: Moment, x: Tensor, y: Tensor, loss: Loss) -> None:
+        window = resampling_window(self.recipe, moment, self.spec.width)
+        if window is None:
+            return
+        dead = self.dead.mask(window)
+        if dead.any():
+            # A generator of this step's own: what is drawn depends on seed and step alone, and resuming repeats it.
+            generator = torch.Generator().manual_seed(self.seed + 1_000_003 * (moment.step + 1))
+            restarted = resample_(self.dictionary, self.optimisers, x, y, loss.reconstruction, dead, generator)
+            self.recipe.constrain_(self.dictionary)
+            self.dead.silent[restarted] = 0
 
     def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = (torch.cat([batch[p] for p in points], dim=1) for points in (self.spec.reads, self.spec.writes))
@@ -181,6 +205,7 @@ class Learner:
             dictionary.b_in.copy_(self._centre(x))
         if dictionary.input_bias is None:
             dictionary.b_enc.sub_(dictionary.encoder.apply(self._centre(x), dictionary.W_enc))
+        self.recipe.constrain_(dictionary)
         self.recipe.calibrate_(dictionary, x)
         return dictionary
 

@@ -1,0 +1,45 @@
+"""The gated activation function: whether a feature is active, and how strongly, are two decisions."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
+
+
+@activation_functions.register("gated")
+class Gated(ActivationFunction):
+    """`1[pre + b_gate > 0] · relu(e^{r_mag} pre + b_mag)` (Rajamanoharan et al. 2024, arXiv 2404.16014).
+
+    Both halves read one encoder, up to a scale for each feature. The gate passes no gradient: a recipe trains `b_gate`
+    through the penalty and the auxiliary reconstruction.
+    """
+
+    name = "gated"
+    owns_biases = True
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.r_mag = nn.Parameter(torch.zeros(width))
+        self.b_gate = nn.Parameter(torch.zeros(width))
+        self.b_mag = nn.Parameter(torch.zeros(width))
+
+    def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """`1[pre + b_gate > 0] · relu(e^{r_mag} pre + b_mag)`."""
+        magnitude = (self.r_mag.exp() * pre + self.b_mag).relu()
+        return (magnitude * (self.gate(pre) > 0)).to(pre.dtype)
+
+    def gate(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """`pre + b_gate`: the feature is active where it is positive."""
+        return pre + self.b_gate
+
+    def rescale_(self, factor: float) -> None:
+        """Scales the two biases."""
+        self.b_gate.data.mul_(factor)
+        self.b_mag.data.mul_(factor)
+
+    @torch.no_grad()
+    def reset_(self, features: Bool[Tensor, " width"]) -> None:
+        """Puts scale and biases of some features back to zero."""
+        for parameter in self.parameters():
+            parameter[features] = 0.0

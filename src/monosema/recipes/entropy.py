@@ -1,0 +1,43 @@
+"""An entropy penalty. Experimental: it tends to split features into those that never fire and those that always do."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.dictionaries import ActivationFunction, ReLU
+from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.penalised import Penalised
+from monosema.recipes.recipe import recipes, squared_error
+
+
+def code_entropy(f: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+    """Mean over the batch of H(f / Σf) in nats, for f ≥ 0; a row of zeros has none."""
+    f = f.float()
+    total = f.sum(1).clamp_min(torch.finfo(f.dtype).tiny)
+    # H = log S − Σ f log f / S, whose gradient is finite where f is zero.
+    return (total.log() - (f * f.clamp_min(torch.finfo(f.dtype).tiny).log()).sum(1) / total)[f.sum(1) > 0].sum() / len(
+        f
+    )
+
+
+@recipes.register("entropy")
+@dataclass(frozen=True)
+class EntropyRecipe(Penalised):
+    """L = R + λ s(t) H(f / Σf), f = relu((x − b_dec) W_enc + b_enc); unit decoder rows. An experiment."""
+
+    name: ClassVar[str] = "entropy"
+    usual_sparsity: ClassVar[float] = 0.02
+
+    def activation(self, width: int) -> ActivationFunction:
+        """ReLU."""
+        return ReLU(width)
+
+    def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
+        """R + λ s H(f / Σf)."""
+        return {
+            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
+            "entropy": Term(self.coefficient(moment), code_entropy(batch.dense_codes())),
+        }

@@ -1,0 +1,82 @@
+"""What passes between a learner and its recipe at each step."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monosema.dictionaries import Dictionary
+from monosema.kernels import SparseCodes
+
+
+class Pressure(NamedTuple):
+    """How hard a run pushes for sparsity: what a recipe adapts from step to step, and a checkpoint keeps."""
+
+    coefficient: float
+    """λ of the sparsity term, before its warm-up."""
+    integral: float = 0.0
+    """Sum of the controller's past errors, in units of log λ."""
+    l0: float | None = None
+    """Moving average of the batches' L0."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training run stands: `step` of `steps`, each on `batch_size` tokens."""
+
+    step: int
+    steps: int
+    batch_size: int
+    pressure: Pressure | None = None
+    """For recipes that adapt a coefficient; None is where they start."""
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, from 0 to just under 1."""
+        return self.step / self.steps
+
+    @property
+    def tokens(self) -> int:
+        """Length of the whole run in tokens."""
+        return self.steps * self.batch_size
+
+
+class Forward(NamedTuple):
+    """One batch on its way through a dictionary."""
+
+    dictionary: Dictionary
+    x: Float[Tensor, "batch d_in"]
+    """Scaled activations read."""
+    y: Float[Tensor, "batch d_out"]
+    """Scaled activations to produce; the same tensor as `x` for an autoencoder."""
+    pre: Float[Tensor, "batch width"]
+    codes: Float[Tensor, "batch width"] | SparseCodes
+    reconstruction: Float[Tensor, "batch d_out"]
+
+    def dense_codes(self) -> Float[Tensor, "batch width"]:
+        """The codes with their zeros."""
+        return self.codes.to_dense() if isinstance(self.codes, SparseCodes) else self.codes
+
+
+class Term(NamedTuple):
+    """A part of the loss: what is logged, and the weight with which it counts."""
+
+    weight: float
+    value: Float[Tensor, ""]
+
+
+class Loss(NamedTuple):
+    """What a recipe's loss returns; logging and counters read it, and never call the loss again."""
+
+    total: Float[Tensor, ""]
+    """What is minimised."""
+    terms: dict[str, Float[Tensor, ""]]
+    """The parts of the total, by name, before their coefficients."""
+    codes: Float[Tensor, "batch width"] | SparseCodes
+    reconstruction: Float[Tensor, "batch d_out"]
+    pre: Float[Tensor, "batch width"]
+
+    def fired(self) -> Int[Tensor, " width"]:
+        """How many rows each feature was active in."""
+        return self.codes.fired() if isinstance(self.codes, SparseCodes) else (self.codes != 0).sum(0)

@@ -1,0 +1,76 @@
+"""JumpReLU with a tanh penalty and a pre-activation loss (Anthropic's January 2025 update)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.dictionaries import Dictionary, initialise_
+from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.jumprelu import JumpReLUFamily, jumprelu_of
+from monosema.recipes.recipe import recipes, require, squared_error
+
+ACTIVE_AT_START = 10_000
+"""Features that are active on a token at the start, at most half of all."""
+
+
+@recipes.register("jumprelu_tanh")
+@dataclass(frozen=True)
+class JumpReLUTanhRecipe(JumpReLUFamily):
+    """L = R + λ s(t) Σ_j tanh(c ‖d_j‖ f_j) + λ_P Σ_j relu(θ_j − π_j) ‖d_j‖; the decoder's norms are free.
+
+    The last term pulls up every pre-activation that is below its threshold, so that no feature stays dead. Activations
+    are scaled to a norm of √d. The update parametrises log θ; θ itself learns as well and does not stall.
+    """
+
+    name: ClassVar[str] = "jumprelu_tanh"
+    norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
+    unit_norm: ClassVar[bool] = False
+    usual_sparsity: ClassVar[float] = 3.0
+
+    lr_decay: float = 0.2
+    """Fraction of the run, at its end, over which the learning rate falls linearly to zero."""
+    threshold: float = 0.1
+    """Where the thresholds start, in units of the scaled activations."""
+    bandwidth: float = 2.0
+    """Width ε of the straight-through estimator, in the same units."""
+    sparsity_warmup: float = 1.0
+    """Fraction of the run over which the sparsity term rises linearly from zero."""
+    tanh_scale: float = 4.0
+    """c: where the penalty of an activation levels off."""
+    pre_activation: float = 3e-6
+    """λ_P."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self, "tanh_scale", self.tanh_scale > 0, "a scale above 0")
+        require(self, "pre_activation", self.pre_activation >= 0, "a coefficient of at least 0")
+
+    def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
+        """Decoder rows of the norm that entries from U(−1/√d, 1/√d) give; W_enc = (d / width) W_decᵀ."""
+        initialise_(dictionary, generator, 3**-0.5)
+        with torch.no_grad():
+            dictionary.W_enc.mul_(dictionary.spec.d_out / dictionary.spec.width)
+
+    @torch.no_grad()
+    def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
+        """Sets `b_enc` so that on these rows each feature is active equally often."""
+        super().calibrate_(dictionary, x)
+        share = min(ACTIVE_AT_START / dictionary.spec.width, 0.5)
+        pre = dictionary.preactivations(x)
+        nth = max(round(share * len(pre)), 1)
+        bar = pre.kthvalue(len(pre) - nth + 1, dim=0).values
+        dictionary.b_enc.add_(jumprelu_of(dictionary).threshold - bar)
+
+    def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
+        """R, the tanh penalty, and the pre-activation loss."""
+        jumprelu, norms = jumprelu_of(batch.dictionary), batch.dictionary.decoder_norms()
+        bounded = (self.tanh_scale * norms * batch.dense_codes().float()).tanh().sum(1).mean()
+        below = (jumprelu.threshold - batch.pre.float()).relu().mean(0)
+        return {
+            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
+            "tanh": Term(self.coefficient(moment), bounded),
+            "pre_activation": Term(self.pre_activation, (below * norms).sum()),
+        }

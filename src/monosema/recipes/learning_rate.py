@@ -1,0 +1,46 @@
+"""The learning rate by default: a fit to sweeps over recipe, width, batch size and length of run."""
+
+import math
+from typing import NamedTuple
+
+TOKENS, WIDTH, BATCH = 1_000_000, 4096, 512
+"""Where the sweeps' reference lies."""
+
+
+class Fit(NamedTuple):
+    """lr = base · (width / 4096)^a · (batch / 512)^b · (tokens / 10⁶)^c, the best of sweeps."""
+
+    base: float
+    width: float = -0.5
+    batch: float = 0.5
+    tokens: float = -0.2
+
+
+FITS = {
+    "topk": Fit(3e-3),
+    "batch_topk": Fit(3e-3),
+    "matryoshka": Fit(3e-3),
+    "hierarchical_topk": Fit(3e-3),
+    "april_l1": Fit(1e-3),
+    "l1": Fit(1e-3),
+    "p_anneal": Fit(1e-3),
+    "entropy": Fit(1e-3),
+    "gated": Fit(1e-3),
+    "gated_ri_l1": Fit(1e-3),
+    "gated_anneal": Fit(1e-3),
+    "jumprelu": Fit(1e-3),
+    "jumprelu_tanh": Fit(1e-3),
+}
+OTHER_OPTIMISERS = {
+    "muon": Fit(2e-2, width=0.0),
+    "signum": Fit(1e-3),
+    "schedule_free": Fit(3e-3),
+}
+
+
+def auto_lr(recipe: str, optimiser: str, width: int, steps: int, batch_size: int) -> float:
+    """The learning rate for one dictionary and run, to two significant digits."""
+    fit = FITS[recipe] if optimiser == "adam" else OTHER_OPTIMISERS[optimiser]
+    tokens = steps * batch_size
+    factors = ((width / WIDTH) ** fit.width, (batch_size / BATCH) ** fit.batch, (tokens / TOKENS) ** fit.tokens)
+    return float(f"{fit.base * math.prod(factors):.2g}")

@@ -1,0 +1,59 @@
+"""Matryoshka dictionaries (Bussmann et al. 2025, Learning multi-level features, arXiv 2503.17547)."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.recipes.batch_topk import BatchTopKFamily
+from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.recipe import recipes, require, squared_error
+
+
+@recipes.register("matryoshka")
+@dataclass(frozen=True)
+class MatryoshkaRecipe(BatchTopKFamily):
+    """L = Σ_i w_i R_i + α · AuxK, where R_i is the error of the first features alone, up to the i-th prefix.
+
+    The codes are BatchTopK's. Each prefix of the dictionary is to be a dictionary of its own, so the first features
+    become general and the later ones special. The weights w_i are positive and are scaled to sum to one.
+    """
+
+    name: ClassVar[str] = "matryoshka"
+
+    prefixes: tuple[float, ...] = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1.0)
+    """Where the prefixes end, as fractions of the width; the last is 1."""
+    prefix_weights: tuple[float, ...] | None = None
+    """Weights of the prefixes' errors; by default all alike."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        rising = all(a < b for a, b in pairwise((0.0, *self.prefixes)))
+        require(self, "prefixes", rising and self.prefixes[-1:] == (1.0,), "rising fractions of the width, the last 1")
+        weights = self.prefix_weights
+        fits = weights is None or (len(weights) == len(self.prefixes) and all(weight > 0 for weight in weights))
+        require(self, "prefix_weights", fits, f"{len(self.prefixes)} weights above 0, one for each prefix")
+
+    def ends(self, width: int) -> list[int]:
+        """Number of features in each prefix."""
+        return [max(round(fraction * width), 1) for fraction in self.prefixes]
+
+    def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
+        """The prefixes' errors; that of the whole dictionary, the last of them, is named beside it."""
+        weights = self.prefix_weights or (1.0,) * len(self.prefixes)
+        errors = self.errors(batch)
+        total = torch.stack([w * error for w, error in zip(weights, errors, strict=True)]).sum() / sum(weights)
+        return {"error": Term(0.0, errors[-1]), "prefixes": Term(1.0, total)}
+
+    def errors(self, batch: Forward) -> list[Float[Tensor, ""]]:
+        """The squared error of each prefix."""
+        weight, codes = batch.dictionary.W_dec, batch.dense_codes()
+        reconstruction = batch.dictionary.decode_nothing(batch.x)
+        errors = []
+        for start, end in pairwise((0, *self.ends(len(weight)))):
+            reconstruction = reconstruction + codes[:, start:end] @ weight[start:end]
+            errors.append(squared_error(batch.y, reconstruction))
+        return errors

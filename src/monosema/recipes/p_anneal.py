@@ -1,0 +1,85 @@
+"""p-annealing (Karvonen et al. 2024, Measuring progress in dictionary learning, arXiv 2408.00113)."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.dictionaries import ActivationFunction, ReLU
+from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
+from monosema.recipes.penalised import Penalised
+from monosema.recipes.recipe import recipes, require, squared_error
+
+FLOOR = 1e-3
+"""Below it f^p is replaced by the chord from zero, whose slope is finite; activations have unit norm."""
+
+
+def power_sum(f: Float[Tensor, "batch width"], p: float) -> Float[Tensor, ""]:
+    """Mean over the batch of Σ_j f_j^p, for f ≥ 0; linear in f below `FLOOR`."""
+    f = f.float()
+    return torch.where(f > FLOOR, f.clamp_min(FLOOR).pow(p), f * FLOOR ** (p - 1)).sum(1).mean()
+
+
+@dataclass(frozen=True)
+class Annealed(Penalised):
+    """A penalty λ s(t) Σ_j f_j^p whose p falls in equal steps from 1 to `p_end`.
+
+    At each of them λ is rescaled so that the penalty keeps its size.
+    """
+
+    usual_sparsity: ClassVar[float] = 0.05
+
+    p_end: float = 0.2
+    """The exponent at the end of the run."""
+    p_start: float = 0.1
+    """Point of the run, as a fraction, at which the exponent begins to fall."""
+    p_steps: int = 10
+    """Number of steps in which it falls."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self, "p_end", 0 < self.p_end <= 1, "an exponent above 0, at most 1")
+        require(self, "p_start", 0 <= self.p_start < 1, "a fraction of the run, from 0 to just under 1")
+        require(self, "p_steps", self.p_steps >= 1, "at least one step")
+
+    def exponent(self, fraction: float) -> float:
+        """p at a point of the run."""
+        done = max(fraction - self.p_start, 0.0) / (1 - self.p_start)
+        return 1 - (1 - self.p_end) * min(int(done * (self.p_steps + 1)), self.p_steps) / self.p_steps
+
+    def annealed(self, f: Float[Tensor, "batch width"], moment: Moment) -> dict[str, Term]:
+        """λ s Σ_j f_j^p; where the exponent is about to change, also what the penalty will be after that."""
+        now, soon = self.exponent(moment.fraction), self.exponent((moment.step + 1) / moment.steps)
+        terms = {"penalty": Term(self.coefficient(moment), power_sum(f, now))}
+        return terms if soon == now else terms | {"next_penalty": Term(0.0, power_sum(f.detach(), soon))}
+
+    def pressure(self, moment: Moment, l0: float, loss: Loss) -> Pressure | None:
+        """λ of the next step, rescaled where the exponent changes so that the penalty keeps its size."""
+        pressure = super().pressure(moment, l0, loss)
+        if pressure is None or "next_penalty" not in loss.terms:
+            return pressure
+        now, soon = loss.terms["penalty"].item(), loss.terms["next_penalty"].item()
+        if not (now > 0 and soon > 0):  # nothing was active
+            return pressure
+        ratio = now / soon
+        return pressure._replace(coefficient=pressure.coefficient * ratio, integral=pressure.integral + math.log(ratio))
+
+
+@recipes.register("p_anneal")
+@dataclass(frozen=True)
+class PAnnealRecipe(Annealed):
+    """L = R + λ s(t) Σ_j f_j^p, f = relu((x − b_dec) W_enc + b_enc); p from 1 down to 0.2; unit decoder rows."""
+
+    name: ClassVar[str] = "p_anneal"
+
+    def activation(self, width: int) -> ActivationFunction:
+        """ReLU."""
+        return ReLU(width)
+
+    def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
+        """R + λ s Σ_j f_j^p."""
+        error = squared_error(batch.y, batch.reconstruction)
+        return {"error": Term(1.0, error), **self.annealed(batch.dense_codes(), moment)}
