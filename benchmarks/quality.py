@@ -1,0 +1,81 @@
+"""How good dictionaries are that our recipes and public libraries train on the same activations, at the same size.
+
+    python benchmarks/quality.py --list                                  # what there is to run, and what is done
+    python benchmarks/quality.py --run --peers /path/to/peers/bin/python # hours; goes on where it was stopped
+    python benchmarks/quality.py --report                                # docs/quality.md and its pictures
+    python benchmarks/quality.py --json                                  # the figures
+
+The peers need an environment of their own: `pip install torch sae-lens==6.54.12`, then `pip install --no-deps
+dictionary-learning==0.1.0` and what it imports. docs/quality.md describes the set-up and shows the results.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from versus.plan import chosen, plan
+from versus.results import Results, newest
+from versus.search import next_run
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("lr", "l0", "seed", "point")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--list", action="store_true", help="show what there is to run, and what is done; the default")
+    action.add_argument("--run", action="store_true", help="train and measure what is missing")
+    action.add_argument("--evaluate", action="store_true", help="measure what was trained and not measured")
+    action.add_argument("--drop", action="store_true", help="forget the results of the chosen trainers and stages")
+    action.add_argument("--report", action="store_true", help="write the page and the pictures")
+    action.add_argument("--json", action="store_true", help="print the figures")
+    parser.add_argument("--only", nargs="+", help="words of which a trainer's name holds one: ours/topk dl/ sl/gated")
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=STAGES, help="parts of the plan")
+    parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "quality", help="activations and weights")
+    parser.add_argument("--results", type=Path, default=newest(), help="the file that results are added to")
+    return parser.parse_args()
+
+
+def show(settings: argparse.Namespace, results: Results) -> None:
+    for cell in plan(chosen(settings.only), results):
+        if cell.stage in settings.stage:
+            record = results.best_try(cell.id)
+            quick = record and {
+                k: round(v, 4) for k, v in record.get("metrics", record["quick"]).items() if k in "l0fve"
+            }
+            state = "failed" if results.failed(cell.id) else next_run(cell, results) or "done"
+            print(f"{cell.stage:6}{cell.id:60}{state if state == 'done' else str(state):35}{quick or ''}")
+
+
+def drop(settings: argparse.Namespace, results: Results) -> None:
+    for cell in list(plan(chosen(settings.only), results)):
+        if cell.stage in settings.stage:
+            for name in [name for name in results.records if name.startswith(cell.id + "/")]:
+                results.add(id=name, dropped=True)
+
+
+def main() -> None:
+    settings = arguments()
+    results = Results(settings.results)
+    if settings.run or settings.evaluate:
+        import torch
+        from versus.runner import Runner
+
+        torch.set_num_threads(1)
+        runner = Runner(results, settings.cache, settings.peers)
+        if settings.run:
+            runner.work(chosen(settings.only), settings.stage)
+        else:
+            runner.evaluate()
+    elif settings.drop:
+        drop(settings, results)
+    elif settings.json:
+        print(json.dumps(results.records, indent=2))
+    else:
+        show(settings, results)
+
+
+if __name__ == "__main__":
+    main()

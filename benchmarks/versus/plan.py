@@ -1,0 +1,74 @@
+"""What to run, in order of importance, and which learning rate is a trainer's best."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .results import Record, Results, fve, l0
+from .trainers import TARGET, TARGETS, TRAINERS, Trainer
+
+FIRST, SECOND = "resid_post.2", "mlp_out.1"
+FVE_PER_LOG_L0 = 0.06
+"""How much more is explained by e times as many active features, near the target: corrects small differences in L0
+where learning rates are compared."""
+
+
+class Cell(NamedTuple):
+    """One figure that is wanted; a coefficient may take several runs to find."""
+
+    stage: str
+    trainer: Trainer
+    point: str
+    lr: float | None
+    """None stands for the library's default."""
+    target: int
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Names the cell in files and results."""
+        rate = "default" if self.lr is None else f"{self.lr:g}"
+        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}"
+
+
+def sweep(trainer: Trainer) -> list[Cell]:
+    """Every learning rate at the common sparsity."""
+    return [Cell("lr", trainer, FIRST, lr, TARGET, 0) for lr in trainer.rates]
+
+
+def plan(trainers: Sequence[Trainer], results: Results) -> Iterator[Cell]:
+    """All cells, the most important first; those at the best learning rate come once it is known."""
+    for trainer in trainers:
+        yield from sweep(trainer)
+    for target in (target for target in TARGETS if target != TARGET):
+        yield from (Cell("l0", trainer, FIRST, lr, target, 0) for trainer, lr in _best(trainers, results))
+    yield from (Cell("seed", trainer, FIRST, lr, TARGET, 1) for trainer, lr in _best(trainers, results))
+    yield from (Cell("point", trainer, SECOND, lr, TARGET, 0) for trainer, lr in _best(trainers, results))
+
+
+def _best(trainers: Sequence[Trainer], results: Results) -> Iterator[tuple[Trainer, float | None]]:
+    for trainer in trainers:
+        cell = best_cell(trainer, results)
+        if cell is not None and swept(trainer, results):
+            yield trainer, cell.lr
+
+
+def swept(trainer: Trainer, results: Results) -> bool:
+    """Whether every learning rate has been tried."""
+    return all(results.tries(cell.id) or results.failed(cell.id) for cell in sweep(trainer))
+
+
+def best_cell(trainer: Trainer, results: Results) -> Cell | None:
+    """The learning rate that explains the most of those tried, small differences in sparsity allowed for."""
+    tried = {cell: record for cell in sweep(trainer) if (record := results.best_try(cell.id))}
+    return max(tried, key=lambda cell: _comparable(tried[cell]), default=None)
+
+
+def _comparable(record: Record) -> float:
+    return fve(record) - FVE_PER_LOG_L0 * math.log(l0(record) / record["target"])
+
+
+def chosen(trainers: Sequence[str] | None, library: str | None = None) -> list[Trainer]:
+    """The trainers whose names contain one of the given words."""
+    found = [t for t in TRAINERS.values() if not trainers or any(word in t.name for word in trainers)]
+    return [t for t in found if library is None or t.library == library]
