@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monosema.config import dump_yaml, from_dict, load_yaml, register_tagged, to_dict
+from monosema.config import dump_yaml, from_dict, load_yaml, register_grid, register_tagged, to_dict
 from monosema.errors import InputError
 from monosema.registry import Registry
 from monosema.yaml_text import parse, render
@@ -96,6 +96,47 @@ _pictures = st.recursive(
 
 def _picture(**changes: Any) -> dict[str, Any]:
     return {"title": "t", "shape": {"name": "point"}} | changes
+
+
+@dataclass(frozen=True)
+class Bead:
+    size: int
+
+
+@dataclass(frozen=True)
+class Chain:
+    beads: tuple[Bead, ...]
+    clasp: Bead = Bead(1)
+    ends: tuple[Bead, Bead] = (Bead(1), Bead(1))
+
+
+def _beads(entry: Any) -> list[dict[str, Any]]:
+    if not entry["size"]:
+        raise InputError("no size", expected="a size", hint="or two")
+    return [{"size": size} for size in entry["size"]]
+
+
+register_grid(Bead, _beads)
+
+
+def test_an_item_of_a_list_may_stand_for_several_in_its_place():
+    chain = from_dict(Chain, {"beads": [{"size": [3, 4]}, {"size": [5]}]})
+    assert chain.beads == (Bead(3), Bead(4), Bead(5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beads": [{"size": [1]}, {"size": [2, "x"]}]}, "run.yaml: beads[1].size is 'x'; expected a whole number"),
+        ({"beads": [{"size": []}]}, "run.yaml: beads[0]: no size; expected a size; or two"),
+        ({"clasp": {"size": [1, 2]}}, "run.yaml: clasp.size is [1, 2]; expected a whole number"),
+        ({"ends": [{"size": [1]}, {"size": 2}]}, "run.yaml: ends[0].size is [1]; expected a whole number"),
+    ],
+)
+def test_what_an_item_stands_for_is_refused_at_its_own_place(changes: dict[str, Any], message: str):
+    with pytest.raises(InputError) as refused:
+        from_dict(Chain, {"beads": [], **changes}, where="run.yaml")
+    assert message in str(refused.value)
 
 
 @given(_pictures)

@@ -23,6 +23,7 @@ TAG = "name"
 """The key that says which registered class a mapping stands for."""
 
 _tagged: dict[type, Registry[Any]] = {}
+_grids: dict[type, Callable[[Any], Iterable[Any]]] = {}
 _SCALARS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -35,6 +36,11 @@ _SCALARS: dict[Any, str] = {
 def register_tagged(base: type, registry: Registry[Any]) -> None:
     """Says that a field annotated with `base` takes any dataclass in `registry`, by its name."""
     _tagged[base] = registry
+
+
+def register_grid(cls: type, expand: Callable[[Any], Iterable[Any]]) -> None:
+    """Says that in a list of `cls` one item may stand for several: `expand` gives them all, in plain data."""
+    _grids[cls] = expand
 
 
 def from_dict(cls: type[T], data: Any, where: str = "the configuration") -> T:
@@ -174,8 +180,22 @@ def _convert_list(annotation: Any, value: Any, path: str) -> Any:
     if not isinstance(value, (list, tuple)) or not (uniform or len(value) == len(arguments)):
         _refuse(path, value, annotation)
     members: Iterable[Any] = [arguments[0]] * len(value) if uniform else arguments
-    pairs = zip(members, value, strict=True)
-    return (list if origin is list else tuple)(_convert(m, v, f"{path}[{i}]") for i, (m, v) in enumerate(pairs))
+    items = [
+        _convert(member, item, f"{path}[{i}]")
+        for i, (member, entry) in enumerate(zip(members, value, strict=True))
+        for item in (_expanded(member, entry, f"{path}[{i}]") if uniform else [entry])
+    ]
+    return items if origin is list else tuple(items)
+
+
+def _expanded(member: Any, entry: Any, path: str) -> Iterable[Any]:
+    """What an entry of a list stands for: itself, or all points of a grid."""
+    if not (isinstance(member, type) and member in _grids):
+        return [entry]
+    try:
+        return _grids[member](entry)
+    except InputError as error:
+        raise _Mismatch(path, f"{path}: {error.given}", error.expected, error.hint) from None
 
 
 def _convert_dataclass(annotation: Any, value: Any, path: str) -> Any:

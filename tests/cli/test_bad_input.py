@@ -3,12 +3,15 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
+from monosema.recipes import recipes
 from tests.cli.conftest import Command
 from tests.runs.tiny_run import document, options, save_model
 
@@ -118,13 +121,42 @@ def test_more_active_features_than_features(with_vectors: Refusal, recipe: str):
 def test_an_unknown_recipe(with_vectors: Refusal):
     line = with_vectors(recipe="jumprleu")
     assert "did you mean jumprelu" in line
-    assert "april_l1, batch_topk, jumprelu, topk" in line
+    assert f"one of {', '.join(sorted(recipes))}" in line
 
 
 def test_an_option_of_another_recipe(with_vectors: Refusal):
     line = with_vectors(recipe="jumprelu", k=4)
     assert "--k with recipe jumprelu" in line
     assert "target_l0" in line
+
+
+def test_a_hyper_parameter_that_none_of_several_recipes_has(refusal: Refusal, vectors: Path):
+    typed = ("--activations", vectors, "--site", "activations", "--recipe", "topk", "jumprelu")
+    assert "--decoder-norm with recipe topk, jumprelu" in refusal("--decoder-norm", 0.5, *typed)
+
+
+def test_an_option_without_its_values(refusal: Refusal, vectors: Path):
+    typed = ("--activations", vectors, "--site", "activations")
+    assert "--k without a value" in refusal("--k", *typed)
+    assert "--site without a value" in refusal(*typed[:2], "--site")
+
+
+def test_a_value_that_is_there_twice(refusal: Refusal, vectors: Path):
+    typed = ("--activations", vectors, "--site", "activations")
+    assert "recipe.k holds 4 twice" in refusal("--k", 4, 8, 4, *typed)
+
+
+def test_a_value_that_only_another_recipe_takes(
+    refusal: Refusal, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    @dataclass(frozen=True)
+    class Odd(recipes["topk"]):
+        grad_clip: float | Literal["auto"] = "auto"  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Another type than everyone's."""
+
+    monkeypatch.setitem(recipes._things, "odd", Odd)
+    line = refusal("--grad-clip", "auto", activations=vectors, site="activations")
+    assert "recipe.grad_clip is 'auto'; expected a number" in line
 
 
 def test_a_hyper_parameter_out_of_range(with_vectors: Refusal):
@@ -157,6 +189,8 @@ def test_options_of_a_dictionary_beside_a_yaml_file(monosema: Command, finished:
         ("tokesn: 3\ndictionaries: []", "did you mean tokens"),
         ("dictionaries: [{site: a, recipe: {name: topk, kk: 3}}]", "unknown key dictionaries[0].recipe.kk"),
         ("dictionaries: [{site: a, recipe: {name: tpok}}]", "did you mean topk"),
+        ("dictionaries: [{site: a, recipe: {name: topk, k: []}}]", "dictionaries[0]: recipe.k is an empty list"),
+        ("dictionaries: [{site: a, recipe: {name: topk, k: [2, x]}}]", "dictionaries[0].recipe.k is 'x'"),
         ("dictionaries: []", "at least one"),
         ("dictionaries: [", "line 2"),
     ],

@@ -101,8 +101,9 @@ def test_options_with_several_values_are_a_grid(monosema: Command, tmp_path: Pat
     torch.manual_seed(0)
     save_file({"a": torch.randn(300, 6), "b": torch.randn(300, 5)}, tmp_path / "x.safetensors")
     typed = options(activations=tmp_path / "x.safetensors", out=tmp_path / "out", tokens=64, batch_size=64)
-    lists = ("--site a b --recipe topk jumprelu --k 2 4 --target-l0 None 3 --lr 1e-3 --betas 0.5 0.9 --width 8").split()
-    assert monosema("train", *typed, *lists).status == 0
+    of_dictionary = ("--site", "a", "b", "--width", 8, "--recipe", "topk", "jumprelu")
+    of_recipe = ("--k", 2, 4, "--target-l0", None, 3, "--lr", "1e-3", "--betas", 0.5, 0.9)
+    assert monosema("train", *typed, *of_dictionary, *of_recipe).status == 0
     common = {"lr": 1e-3, "betas": (0.5, 0.9)}
     each = [recipe("topk", k=2, **common), recipe("topk", k=4, **common)]
     each += [recipe("jumprelu", target_l0=target, **common) for target in (None, 3.0)]
@@ -131,7 +132,7 @@ def test_a_yaml_file_trains_many_dictionaries_and_options_change_its_run(monosem
         "keep: {first_position: 2, max_norm: null}\n"
         "dictionaries:\n"
         "  - {site: a, width: [16, 24], recipe: {name: topk, k: 2}}\n"
-        "  - {site: b, expansion: 3, name: of-b, recipe: {name: april_l1, sparsity: 0.5}}\n"
+        "  - {site: b, expansion: 3, name: of-b, recipe: {name: april_l1, decoder_norm: 0.5}}\n"
         "  - {site: a, target: b, width: 16, name: a-to-b, skip: true, recipe: {name: batch_topk, k: 2}}\n"
     )
     changes = ("--tokens", "100", "--seed=5", "--keep.special-tokens", "--out", tmp_path / "out")

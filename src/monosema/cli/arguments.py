@@ -2,11 +2,16 @@
 
 import ast
 import inspect
+import operator
 import re
 import sys
 import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from functools import reduce
 from pathlib import Path
-from typing import TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, run
 from monosema.runs.terminal import print_result
@@ -39,6 +44,108 @@ def field_docs(cls: type) -> dict[str, str]:
             if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
                 docs[ast.unparse(statement.target)] = inspect.cleandoc(ast.literal_eval(after.value))
     return docs
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command, as the field of a dataclass that it comes from."""
+
+    type: Any
+    doc: str
+    default: Any
+    hint: str | None = None
+    """What the help says at the end in place of the default."""
+    metavar: str | None = None
+    is_list: bool = False
+    """Whether a list is one value, rather than several."""
+
+    def column(self, name: str) -> tuple[str, Any, Any]:
+        """The field for `make_dataclass`."""
+        import tyro
+
+        about = tyro.conf.arg(help=self.doc, metavar=self.metavar, help_behavior_hint=self.hint)
+        return name, Annotated[self.type, about], field(default=self.default)
+
+
+def options_of(cls: type) -> dict[str, Option]:
+    """The fields of a dataclass as options."""
+    types, docs = get_type_hints(cls), field_docs(cls)
+    return {
+        f.name: Option(types[f.name], docs[f.name], f.default_factory() if callable(f.default_factory) else f.default)
+        for f in fields(cls)
+    }
+
+
+def united(by_owner: Mapping[str, Option], among: int) -> Option:
+    """One option for those of the same name that several of `among` classes have; its hint gives every default."""
+    first = next(iter(by_owner.values()))
+    owners: dict[str, list[str]] = {}
+    for owner, option in by_owner.items():
+        owners.setdefault(_typed(option.default), []).append(owner)
+    usual = max(owners, key=lambda default: len(owners[default])) if len(by_owner) == among else None
+    others = [f"{', '.join(names)}: {default}" for default, names in owners.items() if default != usual]
+    shown = [f"default: {usual}"] if usual is not None else []
+    kind = reduce(operator.or_, dict.fromkeys(option.type for option in by_owner.values()))
+    return Option(kind, first.doc, first.default, f"({'; '.join(shown + others)})")
+
+
+def several(option: Option) -> Option:
+    """The option with any number of values, none by default; one whose value is a list takes one list."""
+    is_list = any(get_origin(member) in (list, tuple) for member in _members(option.type))
+    return replace(
+        option,
+        type=option.type | None if is_list else tuple[option.type, ...],
+        default=None if is_list else (),
+        hint=option.hint or "",
+        metavar=_metavar(option.type) if is_list else f"{_metavar(option.type)} ...",
+        is_list=is_list,
+    )
+
+
+def group(about: str, options: Mapping[str, Option]) -> type:
+    """Options that the help shows together."""
+    made = make_dataclass("Group", [option.column(name) for name, option in options.items()], frozen=True)
+    made.__doc__ = about
+    return made
+
+
+def command(cls: type, options: Mapping[str, Option], **groups: type) -> type:
+    """A dataclass of options and of groups of options, with the documentation of `cls`."""
+    import tyro
+
+    columns = [
+        (name, Annotated[kind, tyro.conf.OmitArgPrefixes], field(default=kind())) for name, kind in groups.items()
+    ]
+    made = make_dataclass(
+        cls.__name__, [*(option.column(name) for name, option in options.items()), *columns], frozen=True
+    )
+    made.__doc__ = cls.__doc__
+    return made
+
+
+def _typed(value: Any) -> str:
+    """A value as one would type it."""
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _metavar(kind: Any) -> str:
+    """How the help writes a value of a type: FLOAT|auto."""
+    words = {NoneType: "None", bool: "True|False"}
+    choices = []
+    for member in _members(kind):
+        origin, arguments = get_origin(member), get_args(member)
+        if origin is Literal:
+            choices += map(str, arguments)
+        elif origin in (list, tuple):
+            items = [_metavar(argument) for argument in arguments if argument is not ...]
+            choices.append(f"[{' '.join([*items, '...'] if len(arguments) > len(items) or origin is list else items)}]")
+        else:
+            choices.append(words.get(member) or member.__name__.upper())
+    return "|".join(dict.fromkeys(choices))
 
 
 def run_and_print(config: RunConfig, out: Path, overwrite: bool) -> None:

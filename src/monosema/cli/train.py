@@ -1,20 +1,32 @@
-"""Train dictionaries on a model's activations: one from options, or any number from a YAML file."""
+"""Train dictionaries on a model's activations: one or a grid of them from options, or any number from a YAML file."""
 
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
-import tyro
-
-from monosema.cli.arguments import field_docs, given, parse, run_and_print
-from monosema.config import load_yaml
+from monosema.cli.arguments import (
+    Option,
+    command,
+    given,
+    group,
+    options_of,
+    parse,
+    run_and_print,
+    several,
+    united,
+)
+from monosema.config import from_dict, load_yaml, to_dict
 from monosema.errors import InputError
-from monosema.runs import DictionaryConfig, Recipe, RunConfig, recipes
+from monosema.runs import DictionaryConfig, RunConfig, grid, recipes
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train dictionaries: one, described by options, or those of a YAML file, whose run the options change."""
+    """Train dictionaries: those that options describe, or those of a YAML file, whose run the options change.
+
+    All learn from one stream of activations. Options marked ... take several values, and every combination is trained:
+    --recipe topk batch_topk --k 16 32 64 are six dictionaries. A list [in brackets] is one value.
+    """
 
     config: Path | None = None
     """A run in YAML, such as the config.yaml in every run's folder."""
@@ -22,82 +34,89 @@ class Train:
     """Folder to write."""
     overwrite: bool = False
     """Replace a run that is already in the folder."""
-    recipe: str = "topk"
-    """Training protocol."""
 
 
-@dataclass(frozen=True)
-class _Option:
-    type: Any
-    doc: str
-    default: Any
+GRIDS = ("site", "width", "expansion")
+"""Options of a dictionary that take several values."""
 
 
 def main(arguments: list[str]) -> None:
     """Trains."""
-    options = parse(_command(), arguments, "train")
-    names = given(arguments)
-    config = _config(vars(options), names)
-    run_and_print(config, options.out, options.overwrite)
+    options = vars(parse(_command(), arguments, "train"))
+    values = options | vars(options["dictionary"]) | vars(options["recipe"])
+    config = _config(values, given(arguments))
+    run_and_print(config, values["out"], values["overwrite"])
 
 
 def _command() -> type:
     """The command's options: its own, a run's, a dictionary's, and the hyper-parameters of every recipe."""
-    own = _options_of(Train)
-    options = own | _options_of(RunConfig) | _options_of(DictionaryConfig)
-    del options["dictionaries"]
-    options["site"] = replace(options["site"], type=str | None, default=None)
-    about = f"{own['recipe'].doc.rstrip('.')}: {', '.join(sorted(recipes))}."
-    options["recipe"] = _Option(str, about, Train.recipe)
-    options |= _recipe_options()
-    columns = [
-        (name, Annotated[option.type, tyro.conf.arg(help=option.doc)], field(default=option.default))
-        for name, option in options.items()
-    ]
-    made = make_dataclass("Train", columns, frozen=True)
-    made.__doc__ = Train.__doc__
-    return made
-
-
-def _options_of(cls: type) -> dict[str, _Option]:
-    types, docs = get_type_hints(cls), field_docs(cls)
-    return {
-        f.name: _Option(types[f.name], docs[f.name], f.default_factory() if callable(f.default_factory) else f.default)
-        for f in fields(cls)
+    of_run = options_of(RunConfig)
+    del of_run["dictionaries"]
+    of_dictionary = {
+        name: several(option) if name in GRIDS else option
+        for name, option in options_of(DictionaryConfig).items()
+        if name != "recipe"
     }
+    about = f"Training protocol: {', '.join(sorted(recipes))}."
+    of_recipe = {"recipe": Option(tuple[str, ...], about, ("topk",), "(default: topk)", "NAME ...")}
+    return command(
+        Train,
+        options_of(Train) | of_run,
+        dictionary=group("What the dictionaries connect.", of_dictionary),
+        recipe=group("How they learn; each recipe takes the options that it has.", of_recipe | _parameters()),
+    )
 
 
-def _recipe_options() -> dict[str, _Option]:
-    """Every recipe's hyper-parameters; where recipes differ in a default, the help gives each one's."""
-    found: dict[str, dict[str, _Option]] = {}
+def _parameters() -> dict[str, Option]:
+    """Every recipe's hyper-parameters; the help gives each recipe's default, and takes what any of them takes."""
+    found: dict[str, dict[str, Option]] = {}
     for name, recipe in sorted(recipes.items()):
-        for parameter, option in _options_of(recipe).items():
+        for parameter, option in options_of(recipe).items():
             found.setdefault(parameter, {})[name] = option
-    merged = {}
-    for parameter, by_recipe in found.items():
-        first = next(iter(by_recipe.values()))
-        defaults = ", ".join(f"{name} {option.default}" for name, option in by_recipe.items())
-        merged[parameter] = _Option(first.type | None, f"{first.doc} (Of {defaults}.)", None)
-    return merged
+    return {parameter: several(united(by_recipe, among=len(recipes))) for parameter, by_recipe in found.items()}
 
 
 def _config(options: dict[str, Any], names: set[str]) -> RunConfig:
-    dictionary_names = ({f.name for f in fields(DictionaryConfig)} | _recipe_options().keys()) & names
+    of_dictionaries = ({f.name for f in fields(DictionaryConfig)} | _parameters().keys()) & names
     if options["config"] is not None:
-        if dictionary_names:
+        if of_dictionaries:
             raise InputError(
-                f"--config together with --{' --'.join(sorted(dictionary_names))}",
+                f"--config together with {_shown(of_dictionaries)}",
                 expected="the dictionaries in the YAML file, or those options, not both",
             )
         return _changed(load_yaml(RunConfig, options["config"]), options, names)
-    if options["site"] is None:
+    if "site" not in names:
         raise InputError(
             "no hook point to train on",
             expected="--site, such as resid_post.2 (or a tensor's name, with --activations), or --config run.yaml",
         )
-    of_dictionary = {name: options[name] for name in dictionary_names & {f.name for f in fields(DictionaryConfig)}}
-    recipe = _recipe(options, dictionary_names)
-    return _changed(RunConfig(dictionaries=(DictionaryConfig(**{**of_dictionary, "recipe": recipe}),)), options, names)
+    return _changed(RunConfig(dictionaries=_dictionaries(options, of_dictionaries)), options, names)
+
+
+def _dictionaries(options: dict[str, Any], names: set[str]) -> tuple[DictionaryConfig, ...]:
+    """Every combination of what was typed."""
+    known = _parameters()
+    values = {name: _value(name, options[name], known.get(name)) for name in options if name in names | {"recipe"}}
+    of_recipe = {name: value for name, value in values.items() if name in known}
+    chosen = [recipes[name] for name in values.pop("recipe")]
+    own = {f.name for recipe in chosen for f in fields(recipe)}
+    if foreign := of_recipe.keys() - own:
+        raise InputError(
+            f"{_shown(foreign)} with recipe {', '.join(recipe.name for recipe in chosen)}",
+            expected=f"its own: {', '.join(sorted(own))}",
+        )
+    entry = {name: value for name, value in values.items() if name not in known}
+    entry["recipe"] = {"name": [recipe.name for recipe in chosen], **of_recipe}
+    return tuple(from_dict(DictionaryConfig, point, "the options") for point in grid.dictionaries(entry))
+
+
+def _value(name: str, value: Any, option: Option | None) -> Any:
+    """What was typed for an option, in plain data; a switch without a value is on."""
+    if value == () and not (option and option.is_list):
+        if option is None or option.type != tuple[bool, ...]:
+            raise InputError(f"{_shown({name})} without a value", expected="one value or several")
+        return True
+    return to_dict(value)
 
 
 def _changed(config: RunConfig, options: dict[str, Any], names: set[str]) -> RunConfig:
@@ -107,12 +126,5 @@ def _changed(config: RunConfig, options: dict[str, Any], names: set[str]) -> Run
     return replace(config, **changes, keep=replace(config.keep, **parts))
 
 
-def _recipe(options: dict[str, Any], names: set[str]) -> Recipe:
-    recipe = recipes[options["recipe"]]
-    own = {f.name for f in fields(recipe)}
-    foreign = names & (_recipe_options().keys() - own)
-    if foreign:
-        raise InputError(
-            f"--{' --'.join(sorted(foreign))} with recipe {recipe.name}", expected=f"its own: {', '.join(sorted(own))}"
-        )
-    return recipe(**{name: options[name] for name in names & own})
+def _shown(names: Any) -> str:
+    return " ".join(f"--{name.replace('_', '-')}" for name in sorted(names))

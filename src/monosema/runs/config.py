@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from monosema.activations import Keep
-from monosema.config import register_tagged
+from monosema.config import register_grid, register_tagged
 from monosema.errors import InputError
 from monosema.recipes import Recipe, recipes
+from monosema.runs import grid
 
 register_tagged(Recipe, recipes)
 
@@ -28,7 +29,7 @@ class DictionaryConfig:
     skip: bool = False
     """Add a dense linear map from input to output."""
     name: str | None = None
-    """Name of the dictionary and its folder; by default made of recipe and site."""
+    """Name of the dictionary and its folder; by default made of recipe, site and what varies."""
 
     def __post_init__(self):
         if self.width is not None and self.expansion is not None:
@@ -40,12 +41,16 @@ class DictionaryConfig:
             raise InputError(f"dictionary name {self.name!r}", expected="a name that can be a folder's")
 
 
+register_grid(DictionaryConfig, grid.dictionaries)
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A run: what is read, what is trained on it, and how it is measured."""
 
     dictionaries: tuple[DictionaryConfig, ...]
-    """The dictionaries to train; all learn from one stream of activations."""
+    """The dictionaries to train; all learn from one stream of activations. In YAML, a hyper-parameter that is a list
+    stands for one dictionary with each of its values."""
     model: str = "tiny"
     """Model to read: a Hugging Face name, a local folder, or `tiny`, the embedded one."""
     revision: str | None = None
@@ -104,11 +109,6 @@ class RunConfig:
         names = [d.name for d in self.dictionaries if d.name is not None]
         if len(set(names)) < len(names):
             raise InputError(f"dictionaries named {', '.join(names)}", expected="a different name for each")
-
-    def _require(self, name: str, at_least: int) -> None:
-        value = getattr(self, name)
-        if value is not None and value < at_least:
-            raise InputError(f"{name} = {value}", expected=f"at least {at_least}")
 
     @property
     def steps(self) -> int:

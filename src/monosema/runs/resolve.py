@@ -1,11 +1,13 @@
 """A run's configuration with every choice made: sizes, names, device, precision."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from monosema.config import to_dict
 from monosema.device import has_fast_bf16, pick_device
 from monosema.dictionaries import Spec
 from monosema.runs.config import DictionaryConfig, RunConfig
+from monosema.runs.naming import folder_name, settings_of, suffixes
 
 EXPANSION = 16
 
@@ -50,16 +52,24 @@ def _width(config: DictionaryConfig, d: int) -> int:
 
 
 def _named(configs: Sequence[DictionaryConfig]) -> tuple[DictionaryConfig, ...]:
-    """Unnamed dictionaries are called by recipe and site, and numbered where that is not enough."""
-    taken = {c.name for c in configs}
+    """Unnamed dictionaries are called by recipe, site and what varies among those, and numbered where all is alike."""
+    bases = _bases([config for config in configs if config.name is None])
+    taken = {config.name for config in configs}
     named = []
     for config in configs:
         if config.name is None:
-            name = base = f"{config.recipe.name}-{config.site}".replace("/", "_").replace(":", "_")
-            number = 2
+            name, number = next(bases), 2
+            base = name
             while name in taken:
                 name, number = f"{base}-{number}", number + 1
             taken.add(name)
             config = replace(config, name=name)
         named.append(config)
     return tuple(named)
+
+
+def _bases(unnamed: Sequence[DictionaryConfig]) -> Iterator[str]:
+    settings = [settings_of(to_dict(config)) for config in unnamed]
+    for own in settings:
+        alike = [each for each in settings if (each["recipe"], each["site"]) == (own["recipe"], own["site"])]
+        yield folder_name(own["recipe"], own["site"], suffixes(alike)[alike.index(own)])

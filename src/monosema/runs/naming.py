@@ -1,0 +1,55 @@
+"""What tells dictionaries apart, in words that can stand in a folder's name."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monosema.config import TAG
+
+PLAIN_VALUES = ("recipe", "site", "target")
+"""Settings whose value says by itself what it is."""
+LONGEST = 120  # characters
+
+
+def settings_of(dictionary: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a dictionary in plain data, its recipe's among them, as one level of keys; without its name."""
+    recipe = dictionary.get("recipe")
+    inner = recipe if isinstance(recipe, Mapping) else {}
+    outer = {key: value for key, value in dictionary.items() if key not in ("recipe", "name")}
+    return {"recipe": inner.get(TAG), **outer, **{key: value for key, value in inner.items() if key != TAG}}
+
+
+def suffixes(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of each, the settings in which not all are alike: `k16`, `topk-k16`, `width4096-lr0.001`.
+
+    A setting that is false, null, empty or missing leaves no trace, so the text may be empty, and the same for several.
+    """
+    keys = dict.fromkeys(key for each in settings for key in each)
+    varying = [key for key in keys if len({repr(each.get(key)) for each in settings}) > 1]
+    return ["-".join(filter(None, (_word(key, each.get(key)) for key in varying))) for each in settings]
+
+
+def folder_name(*words: str) -> str:
+    """Words joined into a name that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(filter(None, words)))[:LONGEST]
+
+
+def _word(key: str, value: Any) -> str:
+    if value is None or value is False or value == []:
+        return ""
+    if value is True:
+        return key
+    text = folder_name(_text(value))
+    if key in PLAIN_VALUES:
+        return text
+    gap = "-" if text[:1].isalpha() else "_" if key[-1:].isdigit() else ""
+    return f"{key}{gap}{text}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "_".join(map(_text, value))
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
