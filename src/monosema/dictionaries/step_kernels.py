@@ -11,10 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.kernels import where_true
 from monosema.registry import Registry
 
 StepKernel = Callable[[Tensor], Tensor]
 step_kernels: Registry[StepKernel] = Registry("step kernel")
+REACH = 8.0
+"""Beyond this many bandwidths from its threshold, a step's derivative is taken to be zero; the Gaussian's is 1e-14."""
 
 
 @step_kernels.register("rectangle")
@@ -61,36 +64,40 @@ def step(
     return _Step.apply(pre, threshold, bandwidth, kernel)
 
 
-def _summed(weight: Tensor, grad: Tensor) -> Tensor:
-    """Over every row of a batch of any shape."""
-    return (weight * grad).flatten(0, -2).sum(0) if grad.ndim > 1 else weight * grad
+def _through_steps(grad: Tensor, distance: Tensor, threshold: Tensor, bandwidth: Tensor, kernel: StepKernel) -> Tensor:
+    """Σ over the batch of −(1/ε) K((π − θ)/ε) · grad, for each feature; visits only the entries near a threshold."""
+    near = where_true(distance.abs() < REACH * bandwidth.max())
+    feature = near % len(threshold)
+    width = bandwidth.expand_as(threshold)[feature]
+    weight = kernel(distance.flatten()[near] / width) / width
+    return torch.zeros_like(threshold).index_add_(0, feature, -weight * grad.flatten()[near].to(threshold.dtype))
 
 
 class _Jump(torch.autograd.Function):
     @staticmethod
     def forward(ctx, pre: Tensor, threshold: Tensor, bandwidth: Tensor, kernel: StepKernel) -> Tensor:
-        ctx.save_for_backward(pre, threshold, bandwidth)
+        distance = pre.to(threshold.dtype) - threshold
+        on = distance > 0
+        ctx.save_for_backward(distance, on, threshold, bandwidth)
         ctx.kernel = kernel
-        return pre * (pre > threshold)
+        return pre * on
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,) = grad_outputs
-        pre, threshold, bandwidth = ctx.saved_tensors
-        near = ctx.kernel((pre - threshold) / bandwidth)
-        return grad * (pre > threshold), -(threshold / bandwidth) * _summed(near, grad), None, None
+        distance, on, threshold, bandwidth = ctx.saved_tensors
+        return grad * on, threshold * _through_steps(grad, distance, threshold, bandwidth, ctx.kernel), None, None
 
 
 class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx, pre: Tensor, threshold: Tensor, bandwidth: Tensor, kernel: StepKernel) -> Tensor:
-        ctx.save_for_backward(pre, threshold, bandwidth)
+        distance = pre.to(threshold.dtype) - threshold
+        ctx.save_for_backward(distance, threshold, bandwidth)
         ctx.kernel = kernel
-        return (pre > threshold).to(threshold.dtype)
+        return (distance > 0).to(threshold.dtype)
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,) = grad_outputs
-        pre, threshold, bandwidth = ctx.saved_tensors
-        near = ctx.kernel((pre - threshold) / bandwidth)
-        return None, -_summed(near, grad) / bandwidth, None, None
+        return None, _through_steps(grad, *ctx.saved_tensors, ctx.kernel), None, None

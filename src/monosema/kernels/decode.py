@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import SparseCodes
+from monosema.kernels.topk import put_rows
 
 
 def sparse_decode(codes: SparseCodes, weight: Float[Tensor, "width d"]) -> Float[Tensor, "batch d"]:
@@ -32,6 +33,5 @@ class _SparseDecode(torch.autograd.Function):
         indices, values, weight = ctx.saved_tensors
         grad = grad.to(ctx.dtype)
         grad_values = (grad @ weight.to(ctx.dtype).T).gather(1, indices)
-        dense = torch.zeros(len(values), len(weight), dtype=ctx.dtype, device=grad.device)
-        grad_weight = dense.scatter_(1, indices, values.to(ctx.dtype)).T @ grad
+        grad_weight = put_rows(values.to(ctx.dtype), indices, len(weight)).T @ grad
         return None, grad_values.to(values.dtype), grad_weight.to(weight.dtype)
