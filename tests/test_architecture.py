@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"recipes", "dictionaries", "kernels", "activations", "models"},
     "evaluation": {"models", "activations", "dictionaries", "kernels"},
     "analysis": {"models", "activations", "dictionaries", "kernels"},
+    "synthetic": set(),
     "cli": {"runs"},
 }
 """What each room may import besides itself and the modules that lie beside the rooms, which import no room."""
