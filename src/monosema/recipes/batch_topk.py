@@ -36,7 +36,7 @@ class BatchTopKFamily(TopKFamily):
         self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment
     ) -> Float[Tensor, "batch width"]:
         """Dense codes: rows differ too much in length for a rectangle of indices to pay."""
-        return batch_topk(pre, self.k_at(moment, pre.shape[1]))
+        return batch_topk(pre, self.k_at(moment))
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:

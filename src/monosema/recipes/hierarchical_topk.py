@@ -38,7 +38,7 @@ class HierarchicalTopKRecipe(TopKFamily):
 
     def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment) -> SparseCodes:
         """The largest of each row, the largest first."""
-        values, indices = pre.topk(self.k_at(moment, pre.shape[1]), dim=1)
+        values, indices = pre.topk(self.k_at(moment), dim=1)
         return SparseCodes(indices, values.relu(), pre.shape[1])
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:

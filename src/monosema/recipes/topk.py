@@ -1,16 +1,19 @@
 """TopK (Gao et al. 2024, Scaling and evaluating sparse autoencoders, arXiv 2406.04093)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, Dictionary, TopK
+from monosema.dictionaries import ActivationFunction, Dictionary, Spec, TopK
 from monosema.kernels import SparseCodes, topk
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.recipe import Recipe, recipes, require, squared_error
 from monosema.recipes.schedules import ramp
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,14 @@ class TopKFamily(Recipe):
         require(self, "k_start", self.k_start is None or self.k_start >= self.k, "at least as many as k")
         require(self, "k_anneal", 0 < self.k_anneal <= 1, "a fraction of the run, above 0")
 
-    def k_at(self, moment: Moment, width: int) -> int:
+    def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
+        """The recipe with its learning rate; refuses to begin with more active features than there are."""
+        require(self, "k_start", (self.k_start or 0) <= spec.width, f"at most the width, {spec.width}")
+        return super().fitted(spec, steps, batch_size)
+
+    def k_at(self, moment: Moment) -> int:
         """Active features per token at a moment."""
-        start = min(self.k_start or self.k, width)
+        start = self.k_start or self.k
         return start - int((start - self.k) * ramp(moment.fraction, self.k_anneal))
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
@@ -69,13 +77,13 @@ class TopKRecipe(TopKFamily):
 
     def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment) -> SparseCodes:
         """The largest of each row, as many as the moment says."""
-        return topk(pre, self.k_at(moment, pre.shape[1]))
+        return topk(pre, self.k_at(moment))
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R, and R(4k) where Multi-TopK is wanted."""
         terms = super().terms(batch, moment)
         if self.multi_topk:
-            more = topk(batch.pre, min(4 * self.k_at(moment, batch.pre.shape[1]), batch.pre.shape[1]))
+            more = topk(batch.pre, min(4 * self.k_at(moment), batch.pre.shape[1]))
             error = squared_error(batch.y, batch.dictionary.decode(more, batch.x))
             terms["error_4k"] = Term(self.multi_topk, error)
         return terms

@@ -81,11 +81,11 @@ class Optimisers:
         """
         assert self._momentum is not None
         for parameter, target in zip(module.parameters(), copied.parameters(), strict=True):
-            for state in self._states(parameter):
+            for state in self._states(parameter):  # none before the first step
                 target.copy_(parameter.lerp(state["z"], 1 - 1 / self._momentum))
 
     def _states(self, parameter: Tensor) -> Iterator[dict[str, Any]]:
-        return (part.state[parameter] for part in self.parts if parameter in part.state)
+        return (part.state[parameter] for part in self.parts if part.state.get(parameter))
 
 
 def _adam(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
