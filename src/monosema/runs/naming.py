@@ -29,6 +29,15 @@ def suffixes(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return ["-".join(filter(None, (_word(key, each.get(key)) for key in varying))) for each in settings]
 
 
+def within(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What tells each from the others of its recipe and site."""
+    groups: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
+    for own in settings:
+        groups.setdefault((own["recipe"], own["site"]), []).append(own)
+    words = {key: iter(suffixes(group)) for key, group in groups.items()}
+    return [next(words[own["recipe"], own["site"]]) for own in settings]
+
+
 def folder_name(*words: str) -> str:
     """Words joined into a name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(filter(None, words)))[:LONGEST]

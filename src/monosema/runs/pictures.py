@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monosema.analysis.render import one_line
-from monosema.runs.drawing import Picture, Series, Theme, picture, series_of
+from monosema.runs.drawing import Picture, Series, Theme, family_series, picture, series_of
+from monosema.runs.families import families
 from monosema.runs.result import RunResult
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ def training_pictures(result: RunResult) -> list[Picture]:
         "dead": ("Dead features", "share of features", _fit_share),
     }
     return [
-        picture(f"training-{key}", title, note, _curves(result, key, fit), series_of(result.metrics))
+        picture(f"training-{key}", title, note, _curves(result, key, fit), series_of(result))
         for key, (title, note, fit) in curves.items()
         if any(line.get(key) is not None for line in result.log)
     ]
 
 
 def tradeoff_pictures(result: RunResult) -> list[Picture]:
-    """Quality against sparsity on held-out data; nothing for one dictionary, which has nothing to be compared with."""
+    """Quality against sparsity on held-out data, those that differ only in sparsity joined; nothing for one dictionary,
+    which has nothing to be compared with."""
     if len(result.metrics) < 2:
         return []
     titles = {"fve": "Variance explained", "ce_recovered": "CE recovered"}
@@ -43,8 +45,8 @@ def tradeoff_pictures(result: RunResult) -> list[Picture]:
             f"{key.replace('_', '-')}-against-l0",
             title,
             "against L0",
-            _points(result, key),
-            series_of(result.metrics),
+            frontiers(result, key),
+            family_series(result),
             marks=True,
         )
         for key, title in titles.items()
@@ -73,7 +75,7 @@ def _curves(result: RunResult, key: str, fit: "Fit") -> "Draw":
             lines[line["dictionary"]].append(line)
 
     def draw(ax: "Axes", theme: Theme) -> None:
-        for series in series_of(result.metrics):
+        for series in series_of(result):
             tokens = [line["step"] * result.config.batch_size for line in lines[series.name]]
             values = [line[key] for line in lines[series.name]]
             ax.plot(tokens, values, color=series.colour(theme), linestyle=series.line)
@@ -85,15 +87,17 @@ def _curves(result: RunResult, key: str, fit: "Fit") -> "Draw":
     return draw
 
 
-def _points(result: RunResult, key: str) -> "Draw":
+def frontiers(result: RunResult, key: str) -> "Draw":
+    """A curve for each family, through its dictionaries from the sparsest to the densest."""
+
     def draw(ax: "Axes", theme: Theme) -> None:
-        for series in series_of(result.metrics):
-            metrics = result.metrics[series.name]
-            if getattr(metrics, key) is not None:
-                ax.plot(metrics.l0, getattr(metrics, key), series.marker, color=series.colour(theme), markersize=8)
-        ax.set_xlim(_widened(ax.get_xlim(), least=0.5 * max(m.l0 for m in result.metrics.values())))
+        for series, family in zip(family_series(result), families(result), strict=True):
+            found = [metrics for name in family.members if getattr(metrics := result.metrics[name], key) is not None]
+            line = series.line if len(found) > 1 else "none"
+            look = {"color": series.colour(theme), "linestyle": line, "marker": series.marker, "markersize": 7}
+            ax.plot([metrics.l0 for metrics in found], [getattr(metrics, key) for metrics in found], **look)
+        _fit_sparsity(ax, [metrics.l0 for metrics in result.metrics.values()])
         ax.set_ylim(_widened(ax.get_ylim(), least=0.1))
-        ax.set_xlabel("L0")
         ax.yaxis.set_major_formatter(_percent)
 
     return draw
@@ -136,6 +140,17 @@ def _fit_share(ax: "Axes", values: Sequence[float]) -> None:
     ax.yaxis.set_major_formatter(_percent)
 
 
+def _fit_sparsity(ax: "Axes", l0: Sequence[float]) -> None:
+    ax.set_xlabel("L0")
+    low, high = min(l0), max(l0)
+    if low > 0 and high > 3.5 * low:
+        ax.set_xscale("log", base=2)
+        ax.set_xlim(low / 1.2, high * 1.2)
+        ax.xaxis.set_major_formatter(_plain)
+    else:
+        ax.set_xlim(_widened(ax.get_xlim(), least=0.5 * high))
+
+
 def _widened(limits: tuple[float, float], least: float) -> tuple[float, float]:
     """Limits at least so far apart: an axis must not blow up differences that mean nothing."""
     low, high = limits
@@ -145,6 +160,10 @@ def _widened(limits: tuple[float, float], least: float) -> tuple[float, float]:
 
 def _percent(value: float, _: object = None) -> str:
     return f"{100 * value:.4g} %"
+
+
+def _plain(value: float, _: object = None) -> str:
+    return f"{value:g}"
 
 
 def _tokens(value: float, _: object = None) -> str:

@@ -13,14 +13,15 @@ from monosema.analysis.render import one_line
 from monosema.config import to_dict
 from monosema.evaluation import table_rows
 from monosema.files import write_atomically, write_text
-from monosema.runs.config import DictionaryConfig
 from monosema.runs.definitions import DETAILS, percent
-from monosema.runs.drawing import DARK, LIGHT, Picture, Series, series_of
+from monosema.runs.drawing import DARK, LIGHT, Picture, Series, family_series, series_of
+from monosema.runs.families import Family, families
 from monosema.runs.pictures import density_picture, tradeoff_pictures, training_pictures
 from monosema.runs.result import RunResult
 
 REPORT, PICTURES = "report.html", "pictures"
 TEMPLATES = Path(__file__).parent / "templates"
+OPEN = 3  # dictionaries whose features need no folding away
 PACKAGES = ("monosema", "torch", "transformers", "numpy")
 
 
@@ -28,7 +29,7 @@ def write_report(folder: Path, result: RunResult) -> Path:
     """Writes `report.html` and `pictures/*.png` into a run's folder, and says where the report is."""
     from monosema.yaml_text import render
 
-    sections = [_section(result, series) for series in series_of(result.metrics)]
+    sections = [_section(result, series) for series in series_of(result)]
     training, tradeoff = training_pictures(result), tradeoff_pictures(result)
     for picture in (*training, *tradeoff, *(section.density for section in sections)):
         _write_png(folder / PICTURES / f"{picture.name}.png", picture.light)
@@ -36,8 +37,10 @@ def write_report(folder: Path, result: RunResult) -> Path:
         title=_title(result),
         lead=_lead(result),
         summary=table_rows(result.metrics),
-        details=_details(result),
+        groups=_groups(result, sections),
+        details=_details(result, sections),
         sections=sections,
+        folded=len(sections) > OPEN,
         training=training,
         tradeoff=tradeoff,
         configuration=render(to_dict(result.config)),
@@ -74,9 +77,24 @@ class Section:
     """What the page says of one dictionary."""
 
     series: Series
-    description: str
     density: Picture
     features: Sequence[Feature]
+    figures: Sequence[str]
+    """Its row in the table of the summary."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A family as the page shows it."""
+
+    family: Family
+    series: Series
+    sections: Sequence[Section]
+
+
+def _groups(result: RunResult, sections: Sequence[Section]) -> list[Group]:
+    looks = zip(families(result), family_series(result), strict=True)
+    return [Group(family, own, [s for s in sections if s.series.family == own.family]) for family, own in looks]
 
 
 def _section(result: RunResult, series: Series) -> Section:
@@ -85,8 +103,8 @@ def _section(result: RunResult, series: Series) -> Section:
         Feature(index, float(density[index]), [(example, _tokens(example, examples)) for example in examples])
         for index, examples in result.examples[series.name].items()
     ]
-    config = next(d for d in result.config.dictionaries if d.name == series.name)
-    return Section(series, _description(config), density_picture(result, series), features)
+    (row,) = table_rows({series.name: result.metrics[series.name]}).rows
+    return Section(series, density_picture(result, series), features, row[1:])
 
 
 def _tokens(example: Example, examples: Sequence[Example]) -> list[Token]:
@@ -96,11 +114,6 @@ def _tokens(example: Example, examples: Sequence[Example]) -> list[Token]:
         Token(one_line(text) or ("·" if value else ""), value, round(max(value, 0) / scale, 2), i == example.strongest)
         for i, (text, value) in enumerate(zip(example.tokens, example.values, strict=True))
     ]
-
-
-def _description(config: DictionaryConfig) -> str:
-    place = config.site if config.target in (None, config.site) else f"{config.site} → {config.target}"
-    return f"{config.recipe.name} · {config.width:,} features · {place}"
 
 
 def _title(result: RunResult) -> str:
@@ -116,13 +129,14 @@ def _lead(result: RunResult) -> str:
     return f"{many} at {', '.join(config.points)}, trained on {learned}."
 
 
-def _details(result: RunResult) -> Iterator[tuple[str, list[tuple[str, str, list[str]]]]]:
+def _details(result: RunResult, sections: Sequence[Section]) -> Iterator[tuple[str, list[tuple[str, str, list[str]]]]]:
     """Groups of rows: label, meaning, and the value of each dictionary; rows without any value are left out."""
+    metrics = [result.metrics[section.series.name] for section in sections]
     for group, definitions in DETAILS.items():
         rows = [
-            (definition.label, definition.meaning, [definition.show(m) for m in result.metrics.values()])
+            (definition.label, definition.meaning, [definition.show(m) for m in metrics])
             for definition in definitions
-            if any(getattr(m, definition.key) is not None for m in result.metrics.values())
+            if any(getattr(m, definition.key) is not None for m in metrics)
         ]
         if rows:
             yield group, rows

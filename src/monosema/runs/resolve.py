@@ -7,7 +7,7 @@ from monosema.config import to_dict
 from monosema.device import has_fast_bf16, pick_device
 from monosema.dictionaries import Spec
 from monosema.runs.config import DictionaryConfig, RunConfig
-from monosema.runs.naming import folder_name, settings_of, suffixes
+from monosema.runs.naming import folder_name, settings_of, within
 
 EXPANSION = 16
 
@@ -70,6 +70,4 @@ def _named(configs: Sequence[DictionaryConfig]) -> tuple[DictionaryConfig, ...]:
 
 def _bases(unnamed: Sequence[DictionaryConfig]) -> Iterator[str]:
     settings = [settings_of(to_dict(config)) for config in unnamed]
-    for own in settings:
-        alike = [each for each in settings if (each["recipe"], each["site"]) == (own["recipe"], own["site"])]
-        yield folder_name(own["recipe"], own["site"], suffixes(alike)[alike.index(own)])
+    return (folder_name(own["recipe"], own["site"], end) for own, end in zip(settings, within(settings), strict=True))
