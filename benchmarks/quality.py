@@ -13,12 +13,11 @@ import argparse
 import json
 from pathlib import Path
 
-from versus.plan import chosen, plan
-from versus.results import Results, newest
+from versus.plan import STAGES, chosen, plan
+from versus.results import Results, fve, l0, newest
 from versus.search import next_run
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("lr", "l0", "seed", "point")
 
 
 def arguments() -> argparse.Namespace:
@@ -31,7 +30,7 @@ def arguments() -> argparse.Namespace:
     action.add_argument("--report", action="store_true", help="write the page and the pictures")
     action.add_argument("--json", action="store_true", help="print the figures")
     parser.add_argument("--only", nargs="+", help="words of which a trainer's name holds one: ours/topk dl/ sl/gated")
-    parser.add_argument("--stage", nargs="+", choices=STAGES, default=STAGES, help="parts of the plan")
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="parts of the plan")
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "quality", help="activations and weights")
     parser.add_argument("--results", type=Path, default=newest(), help="the file that results are added to")
@@ -42,11 +41,9 @@ def show(settings: argparse.Namespace, results: Results) -> None:
     for cell in plan(chosen(settings.only), results):
         if cell.stage in settings.stage:
             record = results.best_try(cell.id)
-            quick = record and {
-                k: round(v, 4) for k, v in record.get("metrics", record["quick"]).items() if k in "l0fve"
-            }
             state = "failed" if results.failed(cell.id) else next_run(cell, results) or "done"
-            print(f"{cell.stage:6}{cell.id:60}{state if state == 'done' else str(state):35}{quick or ''}")
+            figures = f"L0 {l0(record):.1f}, FVE {fve(record):.4f}" if record else ""
+            print(f"{cell.stage:10}{cell.id:66}{state!s:34}{figures}")
 
 
 def drop(settings: argparse.Namespace, results: Results) -> None:
@@ -71,8 +68,13 @@ def main() -> None:
             runner.evaluate()
     elif settings.drop:
         drop(settings, results)
+    elif settings.report:
+        from versus.report import write_report
+
+        write_report(results, ROOT / "docs")
     elif settings.json:
-        print(json.dumps(results.records, indent=2))
+        cells = {cell.id: results.best_try(cell.id) for cell in plan(chosen(settings.only), results)}
+        print(json.dumps({name: record for name, record in cells.items() if record}, indent=2))
     else:
         show(settings, results)
 

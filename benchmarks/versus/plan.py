@@ -8,6 +8,15 @@ from .results import Record, Results, fve, l0
 from .trainers import TARGET, TARGETS, TRAINERS, Trainer
 
 FIRST, SECOND = "resid_post.2", "mlp_out.1"
+STAGES = {
+    "lr": "learning rates",
+    "precision": "float32",
+    "l0": "sparsities",
+    "seed": "second seed",
+    "point": "second hook point",
+}
+PRECISION = {"dl/topk": 2.5e-3, "sl/batchtopk": 2.5e-3}
+"""Trainers and learning rates that are run in float32 too, to see whether bfloat16 does harm."""
 FVE_PER_LOG_L0 = 0.06
 """How much more is explained by e times as many active features, near the target: corrects small differences in L0
 where learning rates are compared."""
@@ -22,28 +31,36 @@ class Cell(NamedTuple):
     lr: float | None
     """None stands for the library's default."""
     target: int
-    seed: int
+    seed: int = 0
+
+    @property
+    def autocast(self) -> bool:
+        """Whether matrix products are in bfloat16."""
+        return self.trainer.autocast and self.stage != "precision"
 
     @property
     def id(self) -> str:
         """Names the cell in files and results."""
         rate = "default" if self.lr is None else f"{self.lr:g}"
-        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}"
+        full = "/float32" if self.stage == "precision" else ""
+        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}{full}"
 
 
 def sweep(trainer: Trainer) -> list[Cell]:
     """Every learning rate at the common sparsity."""
-    return [Cell("lr", trainer, FIRST, lr, TARGET, 0) for lr in trainer.rates]
+    return [Cell("lr", trainer, FIRST, lr, TARGET) for lr in trainer.rates]
 
 
 def plan(trainers: Sequence[Trainer], results: Results) -> Iterator[Cell]:
     """All cells, the most important first; those at the best learning rate come once it is known."""
     for trainer in trainers:
         yield from sweep(trainer)
+        if trainer.name in PRECISION:
+            yield Cell("precision", trainer, FIRST, PRECISION[trainer.name], TARGET)
     for target in (target for target in TARGETS if target != TARGET):
-        yield from (Cell("l0", trainer, FIRST, lr, target, 0) for trainer, lr in _best(trainers, results))
+        yield from (Cell("l0", trainer, FIRST, lr, target) for trainer, lr in _best(trainers, results))
     yield from (Cell("seed", trainer, FIRST, lr, TARGET, 1) for trainer, lr in _best(trainers, results))
-    yield from (Cell("point", trainer, SECOND, lr, TARGET, 0) for trainer, lr in _best(trainers, results))
+    yield from (Cell("point", trainer, SECOND, lr, TARGET) for trainer, lr in _best(trainers, results))
 
 
 def _best(trainers: Sequence[Trainer], results: Results) -> Iterator[tuple[Trainer, float | None]]:
@@ -61,10 +78,11 @@ def swept(trainer: Trainer, results: Results) -> bool:
 def best_cell(trainer: Trainer, results: Results) -> Cell | None:
     """The learning rate that explains the most of those tried, small differences in sparsity allowed for."""
     tried = {cell: record for cell in sweep(trainer) if (record := results.best_try(cell.id))}
-    return max(tried, key=lambda cell: _comparable(tried[cell]), default=None)
+    return max(tried, key=lambda cell: comparable(tried[cell]), default=None)
 
 
-def _comparable(record: Record) -> float:
+def comparable(record: Record) -> float:
+    """What the run would explain, about, if it had the sparsity that was wanted."""
     return fve(record) - FVE_PER_LOG_L0 * math.log(l0(record) / record["target"])
 
 

@@ -49,11 +49,11 @@ class Results:
 
     def tries(self, cell: str) -> list[Record]:
         """The whole runs of a cell that came to an end, in their order."""
-        return [r for name, r in self._of(cell, "try") if "failed" not in r]
+        return [r for _, r in self._of(cell, "try") if "failed" not in r]
 
     def pilots(self, cell: str) -> list[Record]:
         """The short runs of a cell."""
-        return [r for name, r in self._of(cell, "pilot") if "failed" not in r]
+        return [r for _, r in self._of(cell, "pilot") if "failed" not in r]
 
     def started(self, cell: str, kind: str) -> int:
         """How many runs of a kind were made, failed ones among them."""
@@ -61,7 +61,7 @@ class Results:
 
     def failed(self, cell: str) -> bool:
         """Whether a run of the cell failed."""
-        return any("failed" in r for name, r in self._of(cell, ""))
+        return any("failed" in r for kind in ("try", "pilot") for _, r in self._of(cell, kind))
 
     def best_try(self, cell: str) -> Record | None:
         """The whole run whose sparsity is nearest to what was wanted."""

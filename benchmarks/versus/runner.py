@@ -86,6 +86,8 @@ class Runner:
         (folder / "job.json").write_text(json.dumps(job))
         done = self._start(cell.trainer, folder)
         kept = {key: job[key] for key in ("target", "coefficient", "autocast", "steps")}
+        if cell.trainer.library == "ours":
+            kept["commit"] = _commit()
         if done.returncode:
             print(done.stderr, file=sys.stderr, flush=True)
             result: dict[str, Any] = {"failed": done.stderr[-500:]}
@@ -111,7 +113,7 @@ class Runner:
             "cache": str(self.cache.resolve()),
             "width": WIDTH,
             "batch": BATCH,
-            "autocast": cell.trainer.autocast,
+            "autocast": cell.autocast,
             "settings": cell.trainer.settings,
         }
 
@@ -124,3 +126,10 @@ class Runner:
             capture_output=True,
             text=True,
         )
+
+
+def _commit() -> str | None:
+    """What the working tree is at: our own recipes change."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    found = subprocess.run(asked, capture_output=True, text=True)
+    return found.stdout.strip() or None

@@ -1,7 +1,7 @@
 """Finding the coefficient that gives a sparsity: short pilot runs, then the whole run, then a correction or two.
 
-ln L0 falls nearly linearly with the logarithm of the coefficient; pilots give the line, and how far whole runs lie from
-pilots is learned from the learning rates done before.
+ln L0 falls nearly linearly with the logarithm of the coefficient, at a slope that all runs of a trainer tell together;
+how far whole runs lie from pilots is learned from the learning rates done before.
 """
 
 import math
@@ -9,87 +9,81 @@ from collections.abc import Sequence
 
 from .plan import FIRST, Cell, sweep
 from .results import Record, Results, l0
+from .trainers import TARGET, Trainer
 
 PILOT_STEPS = 300
 PILOTS, TRIES = 3, 3
 NEAR, NEAR_PILOT = 0.08, 0.25
 """How far ln L0 may be from the target's."""
 USUAL_SLOPE = -1.2
-"""Of ln L0 over the coefficient's logarithm, where there is only one run."""
-
-
-class Line:
-    """ln L0 = a + b ln c, through the last of some runs."""
-
-    def __init__(self, runs: Sequence[Record]):
-        self.points = [(math.log(run["coefficient"]), math.log(l0(run))) for run in runs]
-        self.slope = _slope(self.points)
-
-    def at(self, log_c: float) -> float:
-        """ln L0 where the coefficient's logarithm is `log_c`."""
-        x, y = min(self.points, key=lambda point: abs(point[0] - log_c))
-        return y + self.slope * (log_c - x)
-
-    def reaching(self, log_l0: float) -> float:
-        """The coefficient at which ln L0 is `log_l0`, from the run that came nearest to it."""
-        x, y = min(self.points, key=lambda point: abs(point[1] - log_l0))
-        return math.exp(x + (log_l0 - y) / self.slope)
-
-
-def _slope(points: Sequence[tuple[float, float]]) -> float:
-    mean_x, mean_y = (sum(values) / len(values) for values in zip(*points, strict=True))
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    if spread < 1e-3:
-        return USUAL_SLOPE
-    return min(max(sum((x - mean_x) * (y - mean_y) for x, y in points) / spread, -4.0), -0.4)
+"""Of ln L0 over the coefficient's logarithm, where nothing tells."""
 
 
 def next_run(cell: Cell, results: Results) -> tuple[str, float | None] | None:
     """The kind of the cell's next run, `try` or `pilot`, and its coefficient; None once there is nothing to do."""
-    tries, failures = results.tries(cell.id), results.failed(cell.id)
-    if failures:
+    tries = results.tries(cell.id)
+    if results.failed(cell.id):
         return None
-    if cell.trainer.knob == "target":
-        return None if tries else ("try", None)
-    if cell.stage in ("l0", "seed"):
+    if cell.trainer.knob == "target" or cell.stage in ("l0", "seed", "precision"):
         return None if tries else ("try", _from_the_sweep(cell, results))
-    wanted = math.log(cell.target)
+    slope, wanted = _slope(cell.trainer, results), math.log(cell.target)
     if tries:
-        near = min(abs(math.log(l0(run)) - wanted) for run in tries) < NEAR
-        known = tries if len(tries) > 1 else [*results.pilots(cell.id)]
-        line = Line(tries)
-        line.slope = Line(known).slope if known else line.slope
-        return None if near or len(tries) >= TRIES else ("try", line.reaching(wanted))
+        done = _distance(tries, wanted) < NEAR or len(tries) >= TRIES
+        return None if done else ("try", _reaching(tries, wanted, slope))
     pilots = results.pilots(cell.id)
     if not pilots:
         return "pilot", _start(cell, results)
-    wanted -= _offset(cell, results)
-    line = Line(pilots)
-    if len(pilots) < PILOTS and min(abs(y - wanted) for _, y in line.points) > NEAR_PILOT:
-        return "pilot", line.reaching(wanted)
-    return "try", line.reaching(wanted)
+    wanted -= _offset(cell, results, slope)
+    ready = _distance(pilots, wanted) < NEAR_PILOT or len(pilots) >= PILOTS
+    return "try" if ready else "pilot", _reaching(pilots, wanted, slope)
 
 
-def _from_the_sweep(cell: Cell, results: Results) -> float:
-    """The coefficient of the sweep's run at this learning rate, moved along its line to the new target."""
-    same = cell._replace(target=32, seed=0, point=FIRST)
-    run = results.best_try(same.id)
-    assert run is not None
-    known = results.tries(same.id) if len(results.tries(same.id)) > 1 else results.pilots(same.id)
-    slope = Line(known or [run]).slope
-    return run["coefficient"] * math.exp((math.log(cell.target) - math.log(l0(run))) / slope)
+def _distance(runs: Sequence[Record], log_l0: float) -> float:
+    return min(abs(math.log(l0(run)) - log_l0) for run in runs)
+
+
+def _reaching(runs: Sequence[Record], log_l0: float, slope: float) -> float:
+    """The coefficient at which ln L0 should be `log_l0`, from the run that came nearest to it."""
+    x, y = min(map(_point, runs), key=lambda point: abs(point[1] - log_l0))
+    return math.exp(x + (log_l0 - y) / slope)
+
+
+def _slope(trainer: Trainer, results: Results) -> float:
+    """Of ln L0 over ln c: the regression within the groups of runs that differ in their coefficient alone."""
+    product = square = 0.0
+    for cell in sweep(trainer):
+        for runs in (results.tries(cell.id), results.pilots(cell.id)):
+            points = [_point(run) for run in runs]
+            for x, y in points:
+                product += (x - sum(x for x, _ in points) / len(points)) * y
+                square += (x - sum(x for x, _ in points) / len(points)) ** 2
+    return min(max(product / square, -4.0), -0.4) if square > 0.01 else USUAL_SLOPE
+
+
+def _from_the_sweep(cell: Cell, results: Results) -> float | None:
+    """The coefficient of the sweep's run at this learning rate, moved along the slope to the new target."""
+    if cell.trainer.knob == "target":
+        return None
+    runs = results.tries(cell._replace(stage="lr", target=TARGET, seed=0, point=FIRST).id)
+    return _reaching(runs, math.log(cell.target), _slope(cell.trainer, results))
 
 
 def _start(cell: Cell, results: Results) -> float:
-    done = [run for other in sweep(cell.trainer) if (run := results.best_try(other.id))]
-    return done[-1]["coefficient"] if done else cell.trainer.start
+    """The coefficient found at the learning rate before this one."""
+    found = [run for other in sweep(cell.trainer) if (run := results.best_try(other.id))]
+    return found[-1]["coefficient"] if found else cell.trainer.start
 
 
-def _offset(cell: Cell, results: Results) -> float:
+def _offset(cell: Cell, results: Results, slope: float) -> float:
     """How much larger ln L0 is after a whole run than after a pilot with the same coefficient."""
-    found = [
-        math.log(l0(run)) - Line(pilots).at(math.log(run["coefficient"]))
-        for other in sweep(cell.trainer)
-        if (run := results.best_try(other.id)) and (pilots := results.pilots(other.id))
-    ]
-    return sum(found) / len(found) if found else 0.0
+    offsets = []
+    for other in sweep(cell.trainer):
+        run, pilots = results.best_try(other.id), results.pilots(other.id)
+        if run and pilots:
+            (x, y), (pilot_x, pilot_y) = _point(run), _point(pilots[-1])
+            offsets.append(y - pilot_y - slope * (x - pilot_x))
+    return sum(offsets) / len(offsets) if offsets else 0.0
+
+
+def _point(run: Record) -> tuple[float, float]:
+    return math.log(run["coefficient"]), math.log(l0(run))

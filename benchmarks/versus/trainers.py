@@ -32,7 +32,7 @@ class Trainer:
     """Where the search for a coefficient begins."""
     autocast: bool = True
     """Matrix products in bfloat16."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict, compare=False)
     """Arguments beside the ones that all trainers of the library get."""
 
     @property
@@ -83,3 +83,5 @@ _FAMILIES = {
 FAMILIES = tuple(_FAMILIES)
 OURS = [Trainer("ours", recipe, family) for family, names in _FAMILIES.items() for recipe in names]
 TRAINERS = {trainer.name: trainer for trainer in [*PEERS, *OURS]}
+BY_FAMILY = [t for family in FAMILIES for t in [*OURS, *PEERS] if t.family == family]
+"""In the order of tables: ours, then the peers, family by family."""
