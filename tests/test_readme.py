@@ -32,7 +32,7 @@ def test_the_yaml_example_is_a_run(tmp_path: Path):
     path = tmp_path / "run.yaml"
     path.write_text(block("yaml"), encoding="utf-8")
     run = config.load_yaml(RunConfig, path)
-    assert [d.recipe.name for d in run.dictionaries] == ["topk", "jumprelu", "april_l1", "batch_topk"]
+    assert [d.recipe.name for d in run.dictionaries] == [*["topk"] * 6, "jumprelu", "april_l1", "batch_topk"]
 
 
 def test_every_file_that_the_readme_links_to_is_there():
