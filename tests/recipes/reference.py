@@ -63,15 +63,15 @@ RECIPES: list[Recipe] = [
     GatedRecipe(sparsity=0.3, aux=0.5),
     GatedRiL1Recipe(sparsity=0.3),
     GatedRiL1Recipe(sparsity=0.3, frozen=True),
-    PAnnealRecipe(sparsity=0.3, p_start=0.0),
+    PAnnealRecipe(sparsity=0.3, p_start=0.0, p_stop=1.0),
     GatedAnnealRecipe(sparsity=0.3, p_start=0.0),
     EntropyRecipe(sparsity=0.3),
-    JumpReLURecipe(**WIDE, target_l0=5.0),
+    JumpReLURecipe(**WIDE, penalty="target", target_l0=5.0),
     JumpReLURecipe(**WIDE, penalty="l0", sparsity=0.3),
     JumpReLURecipe(**WIDE, penalty="l0", sparsity=0.3, aux=0.5),
-    JumpReLURecipe(**WIDE, target_l0=5.0, step_kernel="triangle"),
-    JumpReLURecipe(**WIDE, target_l0=5.0, step_kernel="gaussian"),
-    JumpReLURecipe(**WIDE, target_l0=5.0, step_kernel="epanechnikov", adaptive_bandwidth=0.5),
+    JumpReLURecipe(**WIDE, penalty="target", target_l0=5.0, step_kernel="triangle"),
+    JumpReLURecipe(**WIDE, penalty="target", target_l0=5.0, step_kernel="gaussian"),
+    JumpReLURecipe(**WIDE, penalty="target", target_l0=5.0, step_kernel="epanechnikov", adaptive_bandwidth=0.5),
     JumpReLUTanhRecipe(**WIDE, sparsity=0.3, pre_activation=0.1),
 ]
 KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -296,7 +296,7 @@ def _k(recipe: Any, moment: Moment) -> int:
 
 def _powers(recipe: Any, moment: Moment, f: Tensor) -> Tensor:
     """f^p, with p falling from 1 in equal steps; below 0.001 the chord from zero."""
-    stage = min(int(moment.step / moment.steps * (recipe.p_steps + 1)), recipe.p_steps)  # p_start is 0 here
+    stage = min(int(moment.step / moment.steps / recipe.p_stop * recipe.p_steps), recipe.p_steps)  # p_start is 0 here
     p = 1 - (1 - recipe.p_end) * stage / recipe.p_steps
     return torch.where(f > 1e-3, f.clamp(min=1e-3) ** p, f / 1e-3 * 1e-3**p)
 

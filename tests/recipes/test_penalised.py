@@ -86,15 +86,16 @@ def test_nothing_active_leaves_the_pressure_finite():
 
 
 def test_the_exponent_falls_from_one_to_its_end_in_equal_steps():
-    recipe = PAnnealRecipe(p_start=0.1, p_end=0.2, p_steps=4)
+    recipe = PAnnealRecipe(p_start=0.1, p_stop=0.8, p_end=0.2, p_steps=4)
     seen = [recipe.exponent(i / 1000) for i in range(1000)]
     assert seen[:100] == [1.0] * 100
     assert sorted(set(seen), reverse=True) == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
     assert seen == sorted(seen, reverse=True)
+    assert seen[800:] == pytest.approx([0.2] * 200)
 
 
 def test_each_fall_of_the_exponent_keeps_the_size_of_the_penalty():
-    recipe = PAnnealRecipe(sparsity=0.3, p_start=0.0, p_steps=3)
+    recipe = PAnnealRecipe(sparsity=0.3, p_start=0.0, p_stop=0.9, p_steps=3)
     dictionary = dictionary_for(recipe)
     x, y = batch_for(dictionary)
     pressure, changes = recipe.start_pressure(), 0

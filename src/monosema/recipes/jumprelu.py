@@ -82,7 +82,7 @@ class JumpReLURecipe(JumpReLUFamily):
 
     betas: tuple[float, float] = (0.0, 0.999)
     """Adam's decay rates; the paper has no momentum."""
-    penalty: Literal["l0", "target"] = "target"
+    penalty: Literal["l0", "target"] = "l0"
     """Form of the sparsity term."""
 
     def _check_one_of_both(self) -> None:

@@ -36,19 +36,22 @@ class Annealed(Penalised):
     """The exponent at the end of the run."""
     p_start: float = 0.1
     """Point of the run, as a fraction, at which the exponent begins to fall."""
+    p_stop: float = 0.8
+    """Point of the run, as a fraction, at which the exponent has fallen."""
     p_steps: int = 10
     """Number of steps in which it falls."""
 
     def __post_init__(self):
         super().__post_init__()
         require(self, "p_end", 0 < self.p_end <= 1, "an exponent above 0, at most 1")
-        require(self, "p_start", 0 <= self.p_start < 1, "a fraction of the run, from 0 to just under 1")
+        require(self, "p_start", 0 <= self.p_start < self.p_stop, "a fraction of the run, from 0 to just under p_stop")
+        require(self, "p_stop", self.p_stop <= 1, "a fraction of the run, at most 1")
         require(self, "p_steps", self.p_steps >= 1, "at least one step")
 
     def exponent(self, fraction: float) -> float:
         """p at a point of the run."""
-        done = max(fraction - self.p_start, 0.0) / (1 - self.p_start)
-        return 1 - (1 - self.p_end) * min(int(done * (self.p_steps + 1)), self.p_steps) / self.p_steps
+        done = max(fraction - self.p_start, 0.0) / (self.p_stop - self.p_start)
+        return 1 - (1 - self.p_end) * min(int(done * self.p_steps), self.p_steps) / self.p_steps
 
     def annealed(self, f: Float[Tensor, "batch width"], moment: Moment) -> dict[str, Term]:
         """λ s Σ_j f_j^p; where the exponent is about to change, also what the penalty will be after that."""

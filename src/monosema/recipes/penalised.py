@@ -13,8 +13,10 @@ USUAL_L0 = 32.0
 """The L0 that `auto` leads to where no paper says how to set the coefficient."""
 MEMORY = 0.9
 """How much of the moving average of L0 is kept at each step."""
-GAIN, DAMPING = 40.0, 0.5
+GAIN, DAMPING = 60.0, 0.5
 """Of the controller: units of log λ in a whole run at an error of one unit of log L0, and at once."""
+LONGEST_WARMUP = 0.2
+"""Of the sparsity term where λ is sought: it cannot be found while the warm-up changes its effect."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Penalised(Recipe):
     def coefficient(self, moment: Moment) -> float:
         """λ s(t)."""
         pressure = moment.pressure or self.start_pressure()
-        return pressure.coefficient * ramp(moment.fraction, self.sparsity_warmup)
+        return pressure.coefficient * self._warmup(moment)
 
     def pressure(self, moment: Moment, l0: float, loss: Loss) -> Pressure | None:
         """One step of the controller, if there is a goal."""
@@ -78,6 +80,10 @@ class Penalised(Recipe):
         mean = l0 if old.l0 is None else MEMORY * old.l0 + (1 - MEMORY) * l0
         error = min(max(math.log(max(mean, 1e-3) / self.goal), -1.0), 1.0)
         # What is summed up while L0 cannot answer, for want of a penalty or of a learning rate, would be too much.
-        answer = ramp(moment.fraction, self.sparsity_warmup) * self.lr_scale(moment)
+        answer = self._warmup(moment) * self.lr_scale(moment)
         integral = old.integral + GAIN / moment.steps * error * answer
         return Pressure(start * math.exp(integral + DAMPING * error), integral, mean)
+
+    def _warmup(self, moment: Moment) -> float:
+        length = self.sparsity_warmup if self.goal is None else min(self.sparsity_warmup, LONGEST_WARMUP)
+        return ramp(moment.fraction, length)
