@@ -46,8 +46,8 @@ def test_two_sparse_features_share_one_dimension_as_an_antipodal_pair():
 
 def test_as_many_dimensions_as_features_need_no_superposition():
     found = train_toy(ToyConfig(3, 3, (1.0,), importance=1.0, steps=800, batch_size=64, restarts=1))
-    assert torch.allclose(found.W[0] @ found.W[0].mT, torch.eye(3), atol=0.1)
-    assert found.loss.item() < 0.02
+    assert torch.allclose(found.W[0] @ found.W[0].mT, torch.eye(3), atol=0.2)
+    assert found.loss.item() < 0.05
 
 
 def test_orthogonal_features_have_a_dimension_each():

@@ -6,14 +6,16 @@ import operator
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from functools import reduce
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, run
+from monosema.config import to_dict
+from monosema.errors import InputError
+from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, recipes, run
 from monosema.runs.terminal import print_result
 
 T = TypeVar("T")
@@ -121,6 +123,54 @@ def command(cls: type, options: Mapping[str, Option], **groups: type) -> type:
     )
     made.__doc__ = cls.__doc__
     return made
+
+
+def recipe_parameters() -> dict[str, Option]:
+    """Every recipe's hyper-parameters; the help gives each recipe's default, and takes what any of them takes."""
+    found: dict[str, dict[str, Option]] = {}
+    for name, recipe in sorted(recipes.items()):
+        for parameter, option in options_of(recipe).items():
+            found.setdefault(parameter, {})[name] = option
+    return {parameter: several(united(by_recipe, among=len(recipes))) for parameter, by_recipe in found.items()}
+
+
+def recipe_group() -> type:
+    """The names of recipes, and the hyper-parameters of every one."""
+    about = f"Training protocol: {', '.join(sorted(recipes))}."
+    names = {"recipe": Option(tuple[str, ...], about, ("topk",), "(default: topk)", "NAME ...")}
+    return group("How they learn; each recipe takes the options that it has.", names | recipe_parameters())
+
+
+def typed_recipes(options: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """The recipes that were typed, with lists where there are several values, as a grid takes them.
+
+    Raises:
+        InputError: a hyper-parameter that none of the recipes has, or an option without a value.
+    """
+    known = recipe_parameters()
+    typed = {name: typed_value(name, options[name], known[name]) for name in options if name in names & known.keys()}
+    chosen = [recipes[name] for name in typed_value("recipe", options["recipe"])]
+    own = {f.name for recipe in chosen for f in fields(recipe)}
+    if foreign := typed.keys() - own:
+        raise InputError(
+            f"{shown(foreign)} with recipe {', '.join(recipe.name for recipe in chosen)}",
+            expected=f"its own: {', '.join(sorted(own))}",
+        )
+    return {"name": [recipe.name for recipe in chosen], **typed}
+
+
+def typed_value(name: str, value: Any, option: Option | None = None) -> Any:
+    """What was typed for an option, in plain data; a switch without a value is on."""
+    if value == () and not (option and option.is_list):
+        if option is None or option.type != tuple[bool, ...]:
+            raise InputError(f"{shown({name})} without a value", expected="one value or several")
+        return True
+    return to_dict(value)
+
+
+def shown(names: Iterable[str]) -> str:
+    """Options as they are typed."""
+    return " ".join(f"--{name.replace('_', '-')}" for name in sorted(names))
 
 
 def _typed(value: Any) -> str:
