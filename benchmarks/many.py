@@ -1,11 +1,11 @@
 """Seconds of a run of many dictionaries on one stream, against the harvest once plus that many training steps.
 
-    python benchmarks/many.py [--tokens 32768] [--width 4096] [--repeats 5] [--json]
+    python benchmarks/many.py [--tokens 16384] [--width 4096] [--repeats 9] [--json]
 
 The embedded model reads text, and TopK dictionaries that differ in k learn from each batch. All sides run in turn in
-one process, and medians of the repeats are compared: the harvest alone, with one dictionary, and with eight; and the
-steps of the eight alone, on batches that were read before. The bound is the first plus the last. Seconds of processor
-time are given, too: others on a shared machine lengthen them less than those of the clock.
+one process: the harvest alone, with one dictionary, and with eight; and the steps of the eight alone, on batches that
+were read before. The bound is the first plus the last. Medians of the repeats, and how the share of the bound varies
+among them. Seconds of processor time are given, too: others on a shared machine lengthen them less than the clock's.
 """
 
 import argparse
@@ -24,9 +24,10 @@ from monosema.models import load_model
 from monosema.recipes.topk import TopKRecipe
 from monosema.training import Learner
 
-POINT, BATCH, BUFFER = "resid_post.2", 512, 65_536
+POINT, BATCH, BUFFER = "resid_post.2", 512, 32_768
 KS, ONE = (8, 12, 16, 24, 32, 48, 64, 96), 32
 HARVEST, WITH_ONE, WITH_ALL, STEPS = "harvest", "harvest + 1", "harvest + 8", "8 training steps"
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 Seconds = dict[str, float]  # by clock
 Run = Callable[[], int]  # what is timed; the number of tokens it took
 Side = Callable[[], Run]  # prepares one run
@@ -67,11 +68,10 @@ def in_memory(source: ModelSource, trained: Mapping[str, Learner], tokens: int) 
 
 def seconds(side: Side, tokens: int) -> Seconds:
     """What `tokens` tokens take, by each clock."""
-    clocks = {"wall": time.perf_counter, "processor": time.process_time}
     run = side()
-    start = {name: clock() for name, clock in clocks.items()}
+    start = {name: clock() for name, clock in CLOCKS.items()}
     done = run()
-    return {name: (clock() - start[name]) * tokens / done for name, clock in clocks.items()}
+    return {name: (clock() - start[name]) * tokens / done for name, clock in CLOCKS.items()}
 
 
 def sides(tokens: int, width: int, repeats: int) -> dict[str, Side]:
@@ -94,14 +94,13 @@ def measure(settings: argparse.Namespace) -> dict[str, object]:
     for side in found.values():
         seconds(side, settings.tokens)
     times: dict[str, list[Seconds]] = {name: [] for name in found}
-    for _ in range(settings.repeats):
-        for name, side in found.items():
-            times[name].append(seconds(side, settings.tokens))
+    for repeat in range(settings.repeats):
+        order = list(found) if repeat % 2 else list(reversed(found))  # so that a drift of the machine cancels out
+        for name in order:
+            times[name].append(seconds(found[name], settings.tokens))
     medians = {
-        clock: {name: statistics.median(run[clock] for run in runs) for name, runs in times.items()}
-        for clock in ("wall", "processor")
+        clock: {name: statistics.median(run[clock] for run in runs) for name, runs in times.items()} for clock in CLOCKS
     }
-    bounds = {clock: of[HARVEST] + of[STEPS] for clock, of in medians.items()}
     return {
         "date": date.today().isoformat(),
         "machine": machine(),
@@ -109,30 +108,36 @@ def measure(settings: argparse.Namespace) -> dict[str, object]:
         **{key: getattr(settings, key) for key in ("tokens", "width", "repeats")},
         "batch": BATCH,
         "ks": KS,
-        "seconds": {clock: {name: round(value, 3) for name, value in of.items()} for clock, of in medians.items()},
         "harvest_tokens_per_second": round(settings.tokens / medians["wall"][HARVEST]),
-        "bound": {clock: round(bound, 3) for clock, bound in bounds.items()},
-        "of_bound": {clock: round(medians[clock][WITH_ALL] / bound, 3) for clock, bound in bounds.items()},
+        "seconds": {clock: {name: round(value, 3) for name, value in of.items()} for clock, of in medians.items()},
+        "of_bound": {clock: spread(times, clock) for clock in CLOCKS},
     }
 
 
+def spread(times: Mapping[str, list[Seconds]], clock: str) -> dict[str, float]:
+    """What share of its bound the run of eight took, repeat by repeat: the quartiles."""
+    rounds = zip(times[WITH_ALL], times[HARVEST], times[STEPS], strict=True)
+    shares = [run[clock] / (harvest[clock] + steps[clock]) for run, harvest, steps in rounds]
+    low, middle, high = statistics.quantiles(shares, n=4, method="inclusive") if len(shares) > 1 else shares * 3
+    return {"median": round(middle, 3), "quarter below": round(low, 3), "quarter above": round(high, 3)}
+
+
 def show(result: dict[str, object]) -> None:
-    of, bound, share = result["seconds"], result["bound"], result["of_bound"]
+    of, share = result["seconds"], result["of_bound"]
     assert isinstance(of, dict)
-    assert isinstance(bound, dict)
     assert isinstance(share, dict)
     print(f"{result['machine']}, {result['threads']} threads, width {result['width']}; medians of {result['repeats']}")
     print(f"{'seconds for ' + format(result['tokens'], ',') + ' tokens':32}{'clock':>10}{'processor':>12}")
     for name in of["wall"]:
         print(f"{name:32}{of['wall'][name]:10.2f}{of['processor'][name]:12.2f}")
-    print(f"{'bound: harvest + 8 steps':32}{bound['wall']:10.2f}{bound['processor']:12.2f}")
-    print(f"{'harvest + 8, of the bound':32}{share['wall']:10.1%}{share['processor']:12.1%}")
+    for name in share["wall"]:
+        print(f"{'of harvest + 8 steps, ' + name:32}{share['wall'][name]:10.1%}{share['processor'][name]:12.1%}")
     print(f"harvest alone: {result['harvest_tokens_per_second']:,} tokens/s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"tokens": 32_768, "width": 4096, "repeats": 5}.items():
+    for name, default in {"tokens": 16_384, "width": 4096, "repeats": 9}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
