@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -86,15 +86,16 @@ def test_what_is_typed_is_what_runs(monosema: Command, vectors: Path, tmp_path: 
     assert "Variance Explained" in ended.out
     config = written(tmp_path / "out")
     (only,) = config.dictionaries
-    assert only.recipe == recipe("jumprelu", target_l0=20.0, betas=(0.1, 0.9))
+    assert only.recipe == recipe("jumprelu", target_l0=20.0, betas=(0.1, 0.9), lr=only.recipe.lr)
+    assert isinstance(only.recipe.lr, float)  # chosen, and written down
     assert (only.name, only.width, only.site, only.skip) == ("j", 32, "activations", False)
     assert (config.tokens, config.seed, config.keep) == (128, 7, Keep(max_norm=None))
 
 
 def test_typing_none_is_not_the_same_as_typing_nothing(monosema: Command, vectors: Path, tmp_path: Path):
     typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64, recipe="jumprelu")
-    assert monosema("train", *typed, "--target-l0", "None").status == 0
-    assert written(tmp_path / "out").dictionaries[0].recipe == recipe("jumprelu", target_l0=None)
+    assert monosema("train", *typed, "--lr", "1e-3", "--target-l0", "None").status == 0
+    assert written(tmp_path / "out").dictionaries[0].recipe == recipe("jumprelu", target_l0=None, lr=1e-3)
 
 
 def test_options_with_several_values_are_a_grid(monosema: Command, tmp_path: Path):
@@ -175,7 +176,8 @@ def test_the_demo_is_its_configuration_and_replaces_an_earlier_one(
     monkeypatch.setattr("monosema.cli.demo.demo_config", lambda: small)
     out = tmp_path / "demo"
     assert [monosema("demo", "--out", out).status for _ in range(2)] == [0, 0]
-    assert written(out).dictionaries[0].recipe == small.dictionaries[0].recipe
+    ran = written(out).dictionaries[0].recipe
+    assert ran == replace(small.dictionaries[0].recipe, lr=ran.lr)
     assert "already holds a run" in monosema("demo", "--out", out, "--no-overwrite").refused()
 
 

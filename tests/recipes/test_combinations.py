@@ -80,6 +80,7 @@ def test_every_recipe_and_optimiser_has_a_learning_rate():
     for name, optimiser in product(recipes, Optimiser.__args__):
         recipe = dataclasses.replace(recipes[name](), optimiser=optimiser).fitted(AUTOENCODER, 2000, 512)
         assert isinstance(recipe.lr, float)
+        assert 1e-5 < recipe.lr < 0.1
         assert recipe.lr == auto_lr(name, optimiser, WIDTH, 2000, 512)
 
 
@@ -90,6 +91,10 @@ def test_the_learning_rate_follows_its_fit():
     for change, exponent in (({"width": 16_384}, fit.width), ({"batch_size": 2048}, fit.batch + fit.tokens)):
         settings = {"width": 4096, "steps": 1_000_000 // 512, "batch_size": 512} | change
         assert auto_lr("topk", "adam", **settings) / base == pytest.approx(4**exponent, rel=0.1)
+
+
+def test_beyond_its_range_the_fit_is_not_extrapolated():
+    assert auto_lr("topk", "adam", 8, 1, 64) == auto_lr("topk", "adam", 512, 100_000 // 128, 128)
 
 
 def test_a_learning_rate_that_is_given_is_kept():

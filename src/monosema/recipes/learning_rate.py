@@ -38,9 +38,21 @@ OTHER_OPTIMISERS = {
 }
 
 
+RANGES = {"width": (512, 65_536), "batch": (128, 8192), "tokens": (100_000, 1_000_000_000)}
+"""Where the fit is trusted; beyond, the rate is that of the nearest end."""
+
+
 def auto_lr(recipe: str, optimiser: str, width: int, steps: int, batch_size: int) -> float:
     """The learning rate for one dictionary and run, to two significant digits."""
     fit = FITS[recipe] if optimiser == "adam" else OTHER_OPTIMISERS[optimiser]
-    tokens = steps * batch_size
-    factors = ((width / WIDTH) ** fit.width, (batch_size / BATCH) ** fit.batch, (tokens / TOKENS) ** fit.tokens)
-    return float(f"{fit.base * math.prod(factors):.2g}")
+    relative = {
+        "width": _within("width", width) / WIDTH,
+        "batch": _within("batch", batch_size) / BATCH,
+        "tokens": _within("tokens", steps * batch_size) / TOKENS,
+    }
+    return float(f"{fit.base * math.prod(ratio ** getattr(fit, name) for name, ratio in relative.items()):.2g}")
+
+
+def _within(name: str, value: int) -> int:
+    low, high = RANGES[name]
+    return min(max(value, low), high)

@@ -1,4 +1,4 @@
-"""A run's configuration with every choice made: sizes, names, device, precision."""
+"""A run's configuration with every choice made: sizes, names, learning rates, device, precision."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,8 +25,11 @@ def resolve(config: RunConfig, widths: Mapping[str, int], dtype: str | None) -> 
     if precision == "auto":
         precision = "bfloat16" if has_fast_bf16(device) else "float32"
     sized = [replace(d, width=_width(d, widths[d.site]), expansion=None) for d in config.dictionaries]
+    dictionaries = tuple(
+        replace(d, recipe=d.recipe.fitted(spec_of(d, widths), config.steps, config.batch_size)) for d in _named(sized)
+    )
     return replace(
-        config, dictionaries=_named(sized), dtype=dtype or config.dtype, device=str(device), precision=precision
+        config, dictionaries=dictionaries, dtype=dtype or config.dtype, device=str(device), precision=precision
     )
 
 
