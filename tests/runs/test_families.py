@@ -51,6 +51,19 @@ def test_dictionaries_that_differ_only_in_sparsity_are_a_family_from_the_sparses
     assert [s.depth for s in looks[:3]] == sorted(s.depth for s in looks[:3])
 
 
+def test_what_follows_from_another_setting_is_left_out_of_titles():
+    result = sweep(protocols=("topk",))
+    both = [
+        replace(d, width=width, name=f"{width}-{d.name}", recipe=replace(d.recipe, lr=1 / width))
+        for width in (8, 16)
+        for d in result.config.dictionaries
+    ]
+    metrics = {str(d.name): result.metrics[str(d.name).partition("-")[2]] for d in both}
+    result = replace(result, config=replace(result.config, dictionaries=tuple(both)), metrics=metrics)
+    assert [family.title for family in families(result)] == ["width8", "width16"]
+    assert [s.label for s in series_of(result)] == [f"width{width}-k{k}" for width in (8, 16) for k in (16, 32, 64)]
+
+
 def test_dictionaries_that_differ_in_something_else_stand_alone_under_their_names():
     result = result_of(NAMES)
     dictionaries = [

@@ -42,10 +42,10 @@ def families(result: RunResult) -> list[Family]:
 
 
 def short_names(configs: Sequence[DictionaryConfig]) -> list[str]:
-    """Of each what tells it from the others, and nothing that is the same for all but the recipe of one alone."""
+    """Of each no more than what tells it from the others; its recipe, if nothing is needed."""
     settings = [_settings(config) for config in configs]
     outer = suffixes([{"recipe": own["recipe"], "site": own["site"]} for own in settings])
-    names = [folder_name(*words) for words in zip(outer, within(settings), strict=True)]
+    names = [folder_name(*words) for words in zip(outer, within(settings, fewest=True), strict=True)]
     return [name or own["recipe"] for name, own in zip(names, settings, strict=True)]
 
 

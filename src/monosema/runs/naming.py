@@ -19,22 +19,31 @@ def settings_of(dictionary: Mapping[str, Any]) -> dict[str, Any]:
     return {"recipe": inner.get(TAG), **outer, **{key: value for key, value in inner.items() if key != TAG}}
 
 
-def suffixes(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def suffixes(settings: Sequence[Mapping[str, Any]], fewest: bool = False) -> list[str]:
     """Of each, the settings in which not all are alike: `k16`, `topk-k16`, `width4096-lr0.001`.
 
     A setting that is false, null, empty or missing leaves no trace, so the text may be empty, and the same for several.
+
+    Args:
+        settings: of each thing.
+        fewest: leave out a setting that tells no more apart than those before it, as one that follows from them.
     """
-    keys = dict.fromkeys(key for each in settings for key in each)
-    varying = [key for key in keys if len({repr(each.get(key)) for each in settings}) > 1]
-    return ["-".join(filter(None, (_word(key, each.get(key)) for key in varying))) for each in settings]
+    keys: list[str] = []
+    kinds = 1
+    for key in dict.fromkeys(key for each in settings for key in each):
+        seen = (key,) if not fewest else (*keys, key)
+        found = len({repr([each.get(k) for k in seen]) for each in settings})
+        if found > (kinds if fewest else 1):
+            keys, kinds = [*keys, key], found
+    return ["-".join(filter(None, (_word(key, each.get(key)) for key in keys))) for each in settings]
 
 
-def within(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def within(settings: Sequence[Mapping[str, Any]], fewest: bool = False) -> list[str]:
     """What tells each from the others of its recipe and site."""
     groups: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
     for own in settings:
         groups.setdefault((own["recipe"], own["site"]), []).append(own)
-    words = {key: iter(suffixes(group)) for key, group in groups.items()}
+    words = {key: iter(suffixes(group, fewest)) for key, group in groups.items()}
     return [next(words[own["recipe"], own["site"]]) for own in settings]
 
 
