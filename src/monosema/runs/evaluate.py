@@ -31,12 +31,32 @@ def evaluate_folder(
 ) -> dict[str, Metrics]:
     """Measures a saved dictionary, or every dictionary of a run, on the model and held-out text it came from.
 
+    The arguments are those of `open_folder`, as are the errors.
+    """
+    dictionaries, heldout = open_folder(
+        folder, model=model, text=text, activations=activations, tokens=tokens, context=context, device=device
+    )
+    return {name: found.metrics for name, found in evaluate_heldout(dictionaries, heldout).items()}
+
+
+def open_folder(
+    folder: str | Path,
+    *,
+    model: str | None = None,
+    text: str | None = None,
+    activations: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    device: str = "auto",
+) -> tuple[dict[str, Dictionary], Heldout]:
+    """A saved dictionary, or every dictionary of a run, by name, and the held-out data that it came from.
+
     Args:
         folder: a dictionary's folder, or a run's.
-        model: another model to measure on.
-        text: another text to measure on.
-        activations: a file of activations to measure on, in place of model and text.
-        tokens: tokens (or rows of activations) to measure on; by default as in the run.
+        model: another model to read.
+        text: another text to read.
+        activations: a file of activations to read, in place of model and text.
+        tokens: tokens (or rows of activations) to read; by default as in the run.
         context: tokens that the model reads at once; by default as in training.
         device: where to compute.
 
@@ -51,7 +71,7 @@ def evaluate_folder(
     if tokens is None:
         tokens = int(origin["heldout_tokens"] or RunConfig.heldout_tokens)
     if activations or (origin["activations"] and model is None and text is None):
-        return _metrics(dictionaries, Heldout(rows=first_rows(_rows(dictionaries, activations, origin), tokens)))
+        return dictionaries, Heldout(rows=first_rows(_rows(dictionaries, activations, origin), tokens))
     if not ((model or origin["model"]) and (text or origin["text"])):
         raise InputError(
             f"{folder} does not say which model and text it came from", expected="--model and --text, or --activations"
@@ -59,7 +79,7 @@ def evaluate_folder(
     loaded = _load_model(model, origin, device)
     measured_on = text or origin["heldout"] or heldout_text(origin["text"])
     contexts = heldout_contexts(loaded, measured_on, context or origin["context"] or RunConfig.context, tokens)
-    return _metrics(dictionaries, Heldout(loaded, contexts))
+    return dictionaries, Heldout(loaded, contexts)
 
 
 def _load_model(model: str | None, origin: Mapping[str, Any], device: str) -> LoadedModel:
@@ -76,10 +96,6 @@ def _rows(
     points = sorted({p for d in dictionaries.values() for p in (*d.spec.reads, *d.spec.writes)})
     rows = load_rows(activations or origin["heldout"] or origin["activations"], points)
     return rows if activations or origin["heldout"] else heldout_part(rows)
-
-
-def _metrics(dictionaries: Mapping[str, Dictionary], heldout: Heldout) -> dict[str, Metrics]:
-    return {name: found.metrics for name, found in evaluate_heldout(dictionaries, heldout).items()}
 
 
 def _load_all(folder: Path) -> dict[str, Dictionary]:

@@ -33,7 +33,7 @@ def print_result(result: RunResult, folder: Path, features: int = 5) -> None:
     from rich.text import Text
 
     console = _console()
-    _print_table(console, result.metrics)
+    print_table(table_rows(result.metrics), console)
     name, examples = next(iter(result.examples.items()))
     shown = list(examples.items())[:features]
     if shown:
@@ -51,13 +51,14 @@ def print_result(result: RunResult, folder: Path, features: int = 5) -> None:
 
 def print_metrics(metrics: Mapping[str, Metrics]) -> None:
     """Prints the table of dictionaries that were measured, by name."""
-    _print_table(_console(), metrics)
+    print_table(table_rows(metrics))
 
 
-def _print_table(console: "Console", metrics: Mapping[str, Metrics]) -> None:
+def print_table(table: Table, console: "Console | None" = None) -> None:
+    """Prints a table with its notes below."""
     from rich.text import Text
 
-    table = table_rows(metrics)
+    console = console or _console()
     console.print()
     console.print(_table(table))
     for note in table.notes:

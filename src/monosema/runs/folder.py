@@ -1,0 +1,16 @@
+"""A folder to write into."""
+
+from pathlib import Path
+
+from monosema.errors import InputError
+
+
+def check_free(out: Path) -> Path:
+    """The same path, if there is nothing there that could be overwritten.
+
+    Raises:
+        InputError: the folder holds something, or is no folder.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} already holds something", expected="a new or empty folder")
+    return out

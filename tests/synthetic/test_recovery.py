@@ -1,0 +1,38 @@
+"""The main recipes recover the features of the easy world: 256 in 64 dimensions, about five at a time."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from monosema.runs.synthetic import SyntheticResult, SyntheticRun, run_synthetic
+from tests.runs.tiny_run import recipe
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "topk": {"k": 5},
+    "batch_topk": {"k": 5},
+    "jumprelu": {"target_l0": 5.12},
+    "gated": {"target_l0": 5.12},
+    "april_l1": {},
+}
+
+
+@cache
+def found(name: str) -> SyntheticResult:
+    config = SyntheticRun((recipe(name, **RECIPES[name]),), "easy", width=256, tokens=4_000_000, device="cpu")
+    (result,) = run_synthetic(config).values()
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_main_recipe_finds_the_features(name: str):
+    assert found(name).truth.mcc >= 0.93
+
+
+@pytest.mark.slow
+def test_the_best_finds_every_one_of_them():
+    best = max((found(name) for name in RECIPES), key=lambda result: result.truth.mcc)
+    assert best.truth.mcc >= 0.97
+    assert best.truth.found == 1
+    assert best.truth.duplicates == 0
