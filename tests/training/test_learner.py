@@ -75,11 +75,16 @@ def test_finished_is_the_trained_dictionary_on_raw_activations(name: str, spec_o
         student.step(batch)
     student.dictionary.double()  # so that no code is cut or kept by rounding
     finished, trained, x = student.finished(), copy.deepcopy(student.dictionary).eval(), tensors["x"].double()
-    codes = trained.encode(x * student.scale_in).detach()
+    read, written = student.read, student.written
+    assert read.axes is not None
+    assert written.axes is not None
+    back = written.axes.double().T
+    codes = trained.encode(read.into(x)).detach()
     assert (codes != 0).any()
-    torch.testing.assert_close(finished.encode(x), codes / student.scale_out)
-    torch.testing.assert_close(finished(x), trained(x * student.scale_in).detach() / student.scale_out)
-    torch.testing.assert_close(finished.W_dec, trained.W_dec.detach())
+    close = {"rtol": 1e-5, "atol": 1e-5}  # the axes are orthonormal to the rounding of float32
+    torch.testing.assert_close(finished.encode(x), codes / written.scale, **close)
+    torch.testing.assert_close(finished(x), trained(read.into(x)).detach() @ back / written.scale, **close)
+    torch.testing.assert_close(finished.W_dec, trained.W_dec.detach() @ back)
     assert not finished.training
     assert not any(p.requires_grad or p.grad is not None for p in finished.parameters())
 
@@ -110,7 +115,7 @@ def test_the_loss_curve_does_not_depend_on_the_data_s_scale(name: str, spec_of):
 def test_root_mean_squared_norm_is_one_or_root_d_by_recipe():
     for name, size in (("topk", 1.0), ("april_l1", 4.0)):
         student = learner(recipe(name), factor=5.0)
-        scaled = data(512, factor=5.0)["x"] * student.scale_in
+        scaled = student.read.into(data(512, factor=5.0)["x"])
         assert scaled.square().sum(1).mean().sqrt().item() == pytest.approx(size)
 
 
@@ -119,7 +124,7 @@ def test_root_mean_squared_norm_is_one_or_root_d_by_recipe():
 def test_biases_start_where_the_recipe_says(name: str, start: str):
     student = learner(recipe(name, bias_init=start), transcoder(recipe(name)))
     sample = data(512)
-    x, y = sample["x"] * student.scale_in, sample["y"] * student.scale_out
+    x, y = student.read.into(sample["x"]), student.written.into(sample["y"])
     dictionary = student.dictionary
     pre = dictionary.preactivations(x).detach()
     if start == "zero":
@@ -196,7 +201,7 @@ def test_several_hook_points_are_joined_end_to_end():
 def test_metrics_say_what_happened():
     student = learner(recipe("topk", lr=0.01, lr_warmup=0.0, lr_decay=1.0), steps=10)
     batch = batches(1)[0]
-    x = batch["x"] * student.scale_in
+    x = student.read.into(batch["x"])
     before: Dictionary = copy.deepcopy(student.dictionary)
     metrics = student.step(batch)
     error = x - before(x).detach()

@@ -96,7 +96,7 @@ def test_batch_topk_threshold_is_the_moving_average_of_the_smallest_kept():
     threshold = student.dictionary.get_buffer("activation.threshold")
     before = threshold.item()
     batch = batches(1)[0]
-    codes = student.dictionary.encode(batch["x"] * student.scale_in)
+    codes = student.dictionary.encode(student.read.into(batch["x"]))
     smallest = codes[codes > 0].min().item()
     student.step(batch)
     assert threshold.item() == pytest.approx(0.75 * before + 0.25 * smallest)

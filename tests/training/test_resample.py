@@ -30,7 +30,7 @@ def restart(student, mask, x, reconstruction=None, seed: int = 0):
 
 
 def scaled(student, count: int = 64) -> torch.Tensor:
-    return rows(count, seed=5) * student.scale_in
+    return student.read.into(rows(count, seed=5))
 
 
 def test_only_within_the_steps_after_each_point_of_the_run():

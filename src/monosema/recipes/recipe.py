@@ -61,6 +61,8 @@ class Recipe(ABC):
     """Largest gradient norm; longer gradients are scaled down to it."""
     bias_init: Literal["mean", "geometric_median", "zero"] = "mean"
     """Where the decoder's bias (and the input bias) starts: a location of the first activations."""
+    basis: Literal["principal", "given"] = "principal"
+    """Train in the principal axes of the activations, which suit Adam's steps, or in the basis that they come in."""
     aligned: bool = False
     """Keep the inner product of each feature's encoder and decoder direction at one (arXiv 2605.18629)."""
     aux: float = 0.0

@@ -172,7 +172,7 @@ def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
         "recipe": to_dict(learner.recipe),
         "tokens": learner.step_count * config.batch_size,
         "seed": config.seed,
-        "training_scale": {"read": learner.scale_in, "written": learner.scale_out},
+        "training_scale": {"read": learner.read.scale, "written": learner.written.scale},
         "monosema": monosema.__version__,
     }
     return dictionary

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.activations.normalise import geometric_median, rms_norm
+from monosema.activations.normalise import geometric_median
 from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
 from monosema.recipes import Loss, Moment, Pressure, Recipe
 from monosema.training.dead_features import DeadFeatures
+from monosema.training.frame import Frame, fold_, frame_of
 from monosema.training.optimisers import Optimisers
 from monosema.training.resample import resample_, resampling_window
 
@@ -63,7 +64,7 @@ class Learner:
         self.recipe = recipe.fitted(spec, steps, batch_size)
         self.steps, self.batch_size, self.step_count = steps, batch_size, 0
         self.device, self.autocast, self.seed = torch.device(device), autocast, seed
-        self.scale_in, self.scale_out = self._scales(sample)
+        self.read, self.written = self._frames(sample)
         self.dictionary = self._start(sample, seed).to(self.device)
         self.dead = DeadFeatures(spec.width, self.device)
         self.optimisers = Optimisers(recipe, self.dictionary)
@@ -84,7 +85,7 @@ class Learner:
         Raises:
             NonFiniteLoss: the loss or its gradient is NaN or infinite; nothing was changed.
         """
-        x, y = self._scaled(batch)
+        x, y = self._framed(batch)
         moment = self.moment
         dead = self.dead.mask(self.recipe.dead_window(moment))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
@@ -119,7 +120,7 @@ class Learner:
         if self.optimisers.averages:
             self.optimisers.averaged_(self.dictionary, dictionary)
             self.recipe.constrain_(dictionary)
-        dictionary.fold_scale_(self.scale_in, self.scale_out)
+        fold_(dictionary, self.read, self.written)
         return dictionary.requires_grad_(False)
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class Learner:
             "step": self.step_count,
             "pressure": None if self.pressure is None else tuple(self.pressure),
             "seed": self.seed,
-            "scales": (self.scale_in, self.scale_out),
+            "frames": [(frame.scale, frame.axes) for frame in (self.read, self.written)],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -141,7 +142,7 @@ class Learner:
         self.dead.silent.copy_(state["silent"])
         self.step_count, self.seed = state["step"], state["seed"]
         self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
-        self.scale_in, self.scale_out = state["scales"]
+        self.read, self.written = (Frame(scale, axes) for scale, axes in state["frames"])
 
     def _backward(self, loss: Loss) -> float:
         """Leaves clipped gradients, and returns their norm before; leaves none if it is not finite."""
@@ -181,15 +182,17 @@ class Learner:
         x, y = (torch.cat([batch[p] for p in points], dim=1) for points in (self.spec.reads, self.spec.writes))
         return x.to(self.device, torch.float32), y.to(self.device, torch.float32)
 
-    def _scaled(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _framed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = self._rows(batch)
-        scaled = x * self.scale_in
-        return scaled, scaled if self.spec.reads == self.spec.writes else y * self.scale_out
+        framed = self.read.into(x)
+        return framed, framed if self.spec.reads == self.spec.writes else self.written.into(y)
 
-    def _scales(self, sample: Batch) -> tuple[float, float]:
+    def _frames(self, sample: Batch) -> tuple[Frame, Frame]:
         x, y = self._rows(sample)
         norm_in, norm_out = (rows.shape[1] ** 0.5 if self.recipe.norm == "sqrt_d" else 1.0 for rows in (x, y))
-        return norm_in / rms_norm(x), norm_out / rms_norm(y)
+        read = frame_of(x, norm_in, self.recipe.basis)
+        same = self.spec.reads == self.spec.writes
+        return read, read if same else frame_of(y, norm_out, self.recipe.basis)
 
     @torch.no_grad()
     def _start(self, sample: Batch, seed: int) -> Dictionary:
@@ -199,7 +202,7 @@ class Learner:
         """
         dictionary = Dictionary(self.spec, self.recipe.activation(self.spec.width))
         self.recipe.initialise_(dictionary, torch.Generator().manual_seed(seed))
-        x, y = (rows.cpu() for rows in self._scaled(sample))
+        x, y = (rows.cpu() for rows in self._framed(sample))
         dictionary.b_dec.copy_(self._centre(y))
         if dictionary.b_in is not None:
             dictionary.b_in.copy_(self._centre(x))
