@@ -34,6 +34,15 @@ def test_the_encoder_is_tied_where_the_sizes_agree_and_else_has_unit_directions(
 
 
 @quick
+@given(specs(), st.sampled_from([0.25, 2.0]), st.sampled_from([0.5, 1.0]))
+def test_the_encoder_s_scale_is_relative_to_the_decoder(spec: Spec, scale: float, norm: float):
+    d, plain = build(spec, "relu"), initialised(spec, 0, norm)
+    initialise_(d, torch.Generator().manual_seed(0), norm, scale)
+    torch.testing.assert_close(d.W_enc, scale * plain.W_enc)
+    assert torch.equal(d.W_dec, plain.W_dec)
+
+
+@quick
 @given(specs())
 def test_the_seed_decides_the_directions(spec: Spec):
     assert torch.equal(initialised(spec, 1).W_dec, initialised(spec, 1).W_dec)

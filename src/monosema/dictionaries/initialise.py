@@ -6,15 +6,19 @@ from monosema.dictionaries.dictionary import Dictionary
 
 
 @torch.no_grad()
-def initialise_(dictionary: Dictionary, generator: torch.Generator, decoder_norm: float = 1.0) -> None:
+def initialise_(
+    dictionary: Dictionary, generator: torch.Generator, decoder_norm: float = 1.0, encoder_scale: float = 1.0
+) -> None:
     """Random feature directions of one norm, the encoder tied to them at the start; biases zero.
 
-    Where input and output have one size, `W_enc = W_decᵀ`; else the encoder gets directions of its own, of that norm.
+    Where input and output have one size, `W_enc = s W_decᵀ`; else the encoder gets directions of its own, of norm s
+    times the decoder's.
 
     Args:
         dictionary: changed in place.
         generator: source of the random directions.
         decoder_norm: norm of every feature's direction.
+        encoder_scale: s. Features overlap, so at 1 the first reconstructions overshoot.
     """
     for name, parameter in dictionary.named_parameters():
         if name.startswith("b_"):
@@ -23,7 +27,7 @@ def initialise_(dictionary: Dictionary, generator: torch.Generator, decoder_norm
     norms = dictionary.decoder.row_norms(dictionary.W_dec)
     dictionary.W_dec.mul_(decoder_norm / norms[:, None])
     if dictionary.spec.d_in == dictionary.spec.d_out:
-        dictionary.W_enc.copy_(dictionary.W_dec.mT)
+        dictionary.W_enc.copy_(encoder_scale * dictionary.W_dec.mT)
     else:
         dictionary.W_enc.normal_(generator=generator)
-        dictionary.W_enc.mul_(decoder_norm / dictionary.W_enc.norm(dim=0, keepdim=True))
+        dictionary.W_enc.mul_(encoder_scale * decoder_norm / dictionary.W_enc.norm(dim=0, keepdim=True))

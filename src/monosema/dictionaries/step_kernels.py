@@ -100,4 +100,5 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,) = grad_outputs
-        return None, _through_steps(grad, *ctx.saved_tensors, ctx.kernel), None, None
+        distance, threshold, bandwidth = ctx.saved_tensors
+        return None, _through_steps(grad, distance, threshold, bandwidth, ctx.kernel), None, None

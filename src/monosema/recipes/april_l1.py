@@ -44,7 +44,7 @@ class AprilL1Recipe(Penalised):
 
     def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
         """Random directions of norm `decoder_norm`; the encoder is the decoder's transpose."""
-        initialise_(dictionary, generator, self.decoder_norm)
+        initialise_(dictionary, generator, self.decoder_norm, self.encoder_scale)
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s Σ_j f_j ‖d_j‖."""

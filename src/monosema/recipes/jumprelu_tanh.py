@@ -50,9 +50,7 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
 
     def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
         """Decoder rows of the norm that entries from U(−1/√d, 1/√d) give; W_enc = (d / width) W_decᵀ."""
-        initialise_(dictionary, generator, 3**-0.5)
-        with torch.no_grad():
-            dictionary.W_enc.mul_(dictionary.spec.d_out / dictionary.spec.width)
+        initialise_(dictionary, generator, 3**-0.5, self.encoder_scale * dictionary.spec.d_out / dictionary.spec.width)
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:

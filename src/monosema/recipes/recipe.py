@@ -61,6 +61,8 @@ class Recipe(ABC):
     """Largest gradient norm; longer gradients are scaled down to it."""
     bias_init: Literal["mean", "geometric_median", "zero"] = "mean"
     """Where the decoder's bias (and the input bias) starts: a location of the first activations."""
+    encoder_scale: float = 1.0
+    """Size of the encoder at the start, where it is the decoder's transpose times this."""
     basis: Literal["principal", "given"] = "principal"
     """Train in the principal axes of the activations, which suit Adam's steps, or in the basis that they come in."""
     aligned: bool = False
@@ -83,6 +85,7 @@ class Recipe(ABC):
         require(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to just under 1")
         require(self, "grad_clip", self.grad_clip > 0, "a norm above 0")
         require(self, "dead_after", self.dead_after is None or self.dead_after > 0, "a number of tokens above 0")
+        require(self, "encoder_scale", self.encoder_scale > 0, "a factor above 0")
         require(self, "aux", self.aux >= 0, "a weight of at least 0")
         require(self, "aux_k", self.aux_k is None or self.aux_k >= 1, "at least one feature")
         require(self, "ghost", self.ghost >= 0, "a weight of at least 0")
@@ -149,7 +152,7 @@ class Recipe(ABC):
 
     def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
         """Fills the weights; the learner sets the biases from data afterwards."""
-        initialise_(dictionary, generator)
+        initialise_(dictionary, generator, encoder_scale=self.encoder_scale)
 
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
         """Sets what else depends on data, once, from scaled activations; the dictionary is in training mode."""
