@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from monosema.config import load_yaml
+from monosema.dictionaries import Spec
 from monosema.errors import InputError
+from monosema.evaluation.known_truth import match_features
 from monosema.formats import load
 from monosema.runs.synthetic import (
     SyntheticRun,
@@ -18,7 +20,8 @@ from monosema.runs.synthetic import (
     run_synthetic,
     truth_table,
 )
-from monosema.synthetic import Magnitudes, SyntheticConfig, SyntheticSource, World
+from monosema.synthetic import Magnitudes, SyntheticConfig, SyntheticSource, World, presets
+from monosema.training import Learner
 from tests.runs.tiny_run import recipe
 
 SMALL = SyntheticRun(
@@ -46,6 +49,17 @@ def test_a_run_writes_what_it_returns_and_its_configuration_repeats_it(tmp_path:
 
 def test_equal_recipes_are_numbered():
     assert replace(SMALL, recipes=(recipe("topk", k=2),) * 3).names() == ["topk", "topk-2", "topk-3"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_dictionary_knows_nothing_of_the_truth_before_it_learns(seed: int):
+    config = replace(presets["easy"](), seed=seed)
+    source = SyntheticSource(World(config), 8, seed=seed)
+    for name in ("topk", "april_l1"):
+        learner = Learner(
+            Spec.autoencoder("synthetic", 64, 256), recipe(name), source.sample(256), steps=1, batch_size=8, seed=seed
+        )
+        assert match_features(source.world.directions, learner.finished().W_dec).mcc < 0.5
 
 
 def test_held_out_rows_are_never_trained_on():

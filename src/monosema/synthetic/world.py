@@ -1,5 +1,6 @@
 """A world of known features: its directions, and draws of activations with the codes that made them."""
 
+import random
 from typing import NamedTuple
 
 import torch
@@ -38,7 +39,8 @@ class World:
 
     def __init__(self, config: SyntheticConfig, device: torch.device | str = "cpu"):
         self.config, self.device = config, torch.device(device)
-        generator = torch.Generator().manual_seed(config.seed)
+        # Mixed, because a learner of the same seed and size would draw these very directions to begin with.
+        generator = torch.Generator().manual_seed(random.Random(f"world:{config.seed}").getrandbits(63))
         directions = F.normalize(torch.randn(config.features, config.d, generator=generator), dim=1)
         bias = config.bias * F.normalize(torch.randn(config.d, generator=generator), dim=0)
         self.directions: Float[Tensor, "features d"] = directions.to(self.device)
