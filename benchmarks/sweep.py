@@ -34,7 +34,7 @@ from monosema.recipes.learning_rate import auto_lr
 POINT, D, HELDOUT, SAMPLE = "resid_post.2", 256, 65_536, 16_384
 RESULTS = Path(__file__).parent / "results"
 HIGH, LOW = (1.5e-3, 3e-3, 6e-3, 1.2e-2), (3e-4, 1e-3, 3e-3, 9e-3)
-RATES = dict.fromkeys(("topk", "batch_topk", "matryoshka", "hierarchical_topk"), HIGH)
+RATES: dict[str, tuple[float, ...]] = dict.fromkeys(("topk", "batch_topk", "matryoshka", "hierarchical_topk"), HIGH)
 OPTIMISERS = {"muon": (5e-3, 2e-2, 5e-2), "signum": (1e-4, 3e-4, 1e-3), "schedule_free": (3e-3, 6e-3, 1.2e-2)}
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
