@@ -81,9 +81,10 @@ def test_finished_is_the_trained_dictionary_on_raw_activations(name: str, spec_o
     back = written.axes.double().T
     codes = trained.encode(read.into(x)).detach()
     assert (codes != 0).any()
-    close = {"rtol": 1e-5, "atol": 1e-5}  # the axes are orthonormal to the rounding of float32
-    torch.testing.assert_close(finished.encode(x), codes / written.scale, **close)
-    torch.testing.assert_close(finished(x), trained(read.into(x)).detach() @ back / written.scale, **close)
+    expected = trained(read.into(x)).detach() @ back / written.scale
+    # The axes are orthonormal to the rounding of float32.
+    torch.testing.assert_close(finished.encode(x), codes / written.scale, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(finished(x), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(finished.W_dec, trained.W_dec.detach() @ back)
     assert not finished.training
     assert not any(p.requires_grad or p.grad is not None for p in finished.parameters())
