@@ -76,6 +76,21 @@ def test_adam_is_torch_s_under_the_recipe_s_schedule():
         torch.testing.assert_close(own, other)
 
 
+@every
+def test_the_encoder_has_a_rate_of_its_own(optimiser):
+    moved = {}
+    for relative in (1.0, 0.25):
+        student = learner(TopKRecipe(k=4, optimiser=optimiser, lr=1e-3, encoder_lr=relative))
+        before = {name: p.detach().clone() for name, p in student.dictionary.named_parameters()}
+        for parameter in student.dictionary.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        student.optimisers.step(1e-3)
+        moved[relative] = {name: (p - before[name]).detach() for name, p in student.dictionary.named_parameters()}
+    for name, whole in moved[1.0].items():
+        factor = 0.25 if name == "W_enc" else 1.0
+        torch.testing.assert_close(moved[0.25][name], factor * whole, rtol=1e-2, atol=1e-7)
+
+
 def test_muon_moves_matrices_along_orthogonal_updates_and_biases_by_adam():
     student = student_of("muon")
     before = {name: p.detach().clone() for name, p in student.dictionary.named_parameters()}

@@ -51,6 +51,8 @@ class Recipe(ABC):
     """Peak learning rate; auto takes it from a fit to sweeps, by recipe, width, batch size and length of the run."""
     optimiser: Optimiser = "adam"
     """adam, muon (on matrices; adam on the rest), signum (sign descent, averaged) or schedule_free (averaged Adam)."""
+    encoder_lr: float = 1.0
+    """Learning rate of the encoder's matrix, relative to that of all else."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates."""
     lr_warmup: float = 0.02
@@ -82,6 +84,7 @@ class Recipe(ABC):
         for name in ("lr_warmup", "lr_decay"):
             require(self, name, 0 <= getattr(self, name) <= 1, "a fraction of the run, from 0 to 1")
         require(self, "lr", self.lr == "auto" or self.lr > 0, "a learning rate above 0, or auto")
+        require(self, "encoder_lr", self.encoder_lr > 0, "a factor above 0")
         require(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to just under 1")
         require(self, "grad_clip", self.grad_clip > 0, "a norm above 0")
         require(self, "dead_after", self.dead_after is None or self.dead_after > 0, "a number of tokens above 0")

@@ -20,7 +20,7 @@ AVERAGED_ADAM = 0.9
 class SignDescent(Optimizer):
     """p ← p − lr · sign(gradient)."""
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float):
+    def __init__(self, parameters: Sequence[dict[str, Any]], lr: float):
         super().__init__(parameters, {"lr": lr})
 
     @torch.no_grad()
@@ -53,7 +53,7 @@ class Optimisers:
         """Updates the parameters by their gradients, at a learning rate."""
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["relative"]
             part.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
@@ -88,8 +88,16 @@ class Optimisers:
         return (part.state[parameter] for part in self.parts if part.state.get(parameter))
 
 
+def _groups(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """The encoder's matrix, and the rest, each with its rate relative to the recipe's."""
+    encoder = [p for name, p in parameters.items() if name == "W_enc"]
+    rest = [p for name, p in parameters.items() if name != "W_enc"]
+    groups = [{"params": encoder, "relative": recipe.encoder_lr}, {"params": rest, "relative": 1.0}]
+    return [group for group in groups if group["params"]]
+
+
 def _adam(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
-    return [torch.optim.Adam(list(parameters.values()), betas=recipe.betas, fused=True)]
+    return [torch.optim.Adam(_groups(recipe, parameters), betas=recipe.betas, fused=True)]
 
 
 def _muon(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
@@ -98,13 +106,14 @@ def _muon(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
         if weight.ndim != 2:
             raise InputError(f"optimiser muon with {name} of shape {list(weight.shape)}", expected="matrices")
     rest = {name: p for name, p in parameters.items() if name not in weights}
-    return [torch.optim.Muon(list(weights.values()), momentum=MOMENTUM, weight_decay=0.0), *_adam(recipe, rest)]
+    muon = torch.optim.Muon(_groups(recipe, weights), momentum=MOMENTUM, weight_decay=0.0)
+    return [muon, *_adam(recipe, rest)]
 
 
 def _signum(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
     from schedulefree import ScheduleFreeWrapper
 
-    wrapper = ScheduleFreeWrapper(SignDescent(list(parameters.values()), lr=1e-3), momentum=MOMENTUM)
+    wrapper = ScheduleFreeWrapper(SignDescent(_groups(recipe, parameters), lr=1e-3), momentum=MOMENTUM)
     wrapper.train()
     return [wrapper]
 
@@ -112,7 +121,7 @@ def _signum(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
 def _schedule_free(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
     from schedulefree import AdamWScheduleFree
 
-    optimiser = AdamWScheduleFree(list(parameters.values()), betas=(AVERAGED_ADAM, recipe.betas[1]))
+    optimiser = AdamWScheduleFree(_groups(recipe, parameters), betas=(AVERAGED_ADAM, recipe.betas[1]))
     optimiser.train()
     return [optimiser]
 
