@@ -1,4 +1,7 @@
-"""The learning rate by default: a fit to sweeps over recipe, width, batch size and length of run."""
+"""The learning rate by default: a rule over recipe, width, batch size and length of run.
+
+The bases of the TopK family come from sweeps; the others, and the exponents, are guesses that wait for theirs.
+"""
 
 import math
 from typing import NamedTuple
@@ -8,7 +11,7 @@ TOKENS, WIDTH, BATCH = 1_000_000, 4096, 512
 
 
 class Fit(NamedTuple):
-    """lr = base · (width / 4096)^a · (batch / 512)^b · (tokens / 10⁶)^c, the best of sweeps."""
+    """lr = base · (width / 4096)^a · (batch / 512)^b · (tokens / 10⁶)^c."""
 
     base: float
     width: float = -0.5

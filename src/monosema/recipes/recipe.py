@@ -48,7 +48,7 @@ class Recipe(ABC):
     """Whether the decoder's rows are kept at norm one."""
 
     lr: float | Literal["auto"] = "auto"
-    """Peak learning rate; auto takes it from a fit to sweeps, by recipe, width, batch size and length of the run."""
+    """Peak learning rate; auto chooses it by recipe, optimiser, width, batch size and length of the run."""
     optimiser: Optimiser = "adam"
     """adam, muon (on matrices; adam on the rest), signum (sign descent, averaged) or schedule_free (averaged Adam)."""
     encoder_lr: float = 1.0
