@@ -44,8 +44,9 @@ def test_every_feature_fires_as_often_as_the_world_says(probabilities: Any, corr
 def test_probabilities_are_those_that_were_asked_for_where_a_hierarchy_allows_it():
     assert World(FEW).probabilities.tolist() == [0.1] * 30
     assert World(replace(FEW, probabilities=MIXED)).probabilities.tolist() == list(MIXED)
-    roomy = SyntheticConfig(9, 4, (0.5, 0.5, 0.5, 0.2, 0.1, 0.2, 0.3, 0.0001, 0.2), hierarchy=Hierarchy(3, 2, 1))
-    assert World(roomy).probabilities.tolist() == list(roomy.probabilities)  # type: ignore[arg-type]
+    asked = (0.5, 0.5, 0.5, 0.2, 0.1, 0.2, 0.3, 0.0001, 0.2)
+    roomy = SyntheticConfig(9, 4, asked, hierarchy=Hierarchy(3, 2, 1))
+    assert World(roomy).probabilities.tolist() == list(asked)
 
 
 def test_exclusive_children_share_what_their_parent_has():
@@ -208,7 +209,7 @@ def test_the_small_benchmark_fires_as_often_as_it_says():
             "mean",
         ),
         (lambda: Magnitudes(0.0), "all 0"),
-        (lambda: Magnitudes(noise="cauchy"), "cauchy"),  # type: ignore[arg-type]
+        (lambda: replace(Magnitudes(), **{"noise": "cauchy"}), "cauchy"),
         (lambda: Zipf(most=0.1, least=0.2), "least = 0.2"),
         (lambda: Correlation(rank=0), "rank = 0"),
         (lambda: Hierarchy(branching=0), "branching = 0"),

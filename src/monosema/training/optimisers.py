@@ -17,21 +17,6 @@ AVERAGED_ADAM = 0.9
 """The same of schedule_free's."""
 
 
-class SignDescent(Optimizer):
-    """p ← p − lr · sign(gradient)."""
-
-    def __init__(self, parameters: Sequence[dict[str, Any]], lr: float):
-        super().__init__(parameters, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step along the gradient's signs."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.sub_(parameter.grad.sign(), alpha=group["lr"])
-
-
 class Optimisers:
     """The optimiser of one dictionary: one or several of PyTorch's kind, stepped as one.
 
@@ -113,9 +98,18 @@ def _muon(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
 def _signum(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
     from schedulefree import ScheduleFreeWrapper
 
-    wrapper = ScheduleFreeWrapper(SignDescent(_groups(recipe, parameters), lr=1e-3), momentum=MOMENTUM)
+    descent = torch.optim.SGD(_groups(recipe, parameters))
+    descent.register_step_pre_hook(_take_signs)
+    wrapper = ScheduleFreeWrapper(descent, momentum=MOMENTUM)
     wrapper.train()
     return [wrapper]
+
+
+def _take_signs(optimiser: Optimizer, *_: Any) -> None:
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.sign_()
 
 
 def _schedule_free(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
