@@ -8,7 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monosema.dictionaries import ActivationFunction, BatchTopK, JumpReLU, TopK, activation_functions, step_kernels
+from monosema.dictionaries import (
+    ActivationFunction,
+    BatchTopK,
+    Dense,
+    JumpReLU,
+    Preactivations,
+    TopK,
+    activation_functions,
+    step_kernels,
+)
 from monosema.errors import InputError
 from tests.dictionaries.strategies import ACTIVATIONS, WIDTH, activate, quick, random
 
@@ -53,7 +62,9 @@ def test_nothing_fires_where_preactivations_and_biases_are_negative(name: str, p
 def test_sparse_codes_are_the_dense_ones_in_values_and_gradients(name: str, seed: int, training: bool):
     function, pre, upstream = made(name, training), random(seed, 4, WIDTH), random(seed + 1, 4, WIDTH)
     leaves = [pre.requires_grad_(), *function.parameters()]
-    dense, sparse = function(pre), function.sparse(pre).to_dense()
+    identity = torch.eye(WIDTH, dtype=pre.dtype)
+    lazy = Preactivations(Dense(), pre, identity, pre.new_zeros(WIDTH), None)
+    dense, sparse = function(pre), function.sparse(lazy).to_dense()
     assert torch.equal(dense, sparse)
     of_dense = torch.autograd.grad((dense * upstream).sum(), leaves, allow_unused=True, materialize_grads=True)
     of_sparse = torch.autograd.grad((sparse * upstream).sum(), leaves, allow_unused=True, materialize_grads=True)

@@ -1,12 +1,19 @@
 """AuxK: the dead learn from what the living leave over, and nothing else does."""
 
 import torch
+from torch import Tensor
 
-from monosema.recipes.auxk import auxk_loss
+from monosema.dictionaries import Dictionary
+from monosema.recipes.auxk import auxk_loss as auxk_loss_of_dead
 from monosema.recipes.topk import TopKRecipe
 from tests.recipes.reference import BATCH, WIDTH, auxk, dictionary_for, random, some_dead
 
 NONE_DEAD = torch.zeros(WIDTH, dtype=torch.bool)
+
+
+def auxk_loss(dictionary: Dictionary, pre: Tensor, error: Tensor, dead: Tensor, k: int) -> Tensor:
+    features = dead.nonzero().squeeze(1)
+    return auxk_loss_of_dead(dictionary, pre[:, features], error, features, k)
 
 
 def setting():

@@ -1,10 +1,17 @@
 """Ghost gradients: dead features alone learn, from a residual that is a constant; sizes are as the update says."""
 
 import torch
+from torch import Tensor
 
-from monosema.recipes.ghost import ghost_loss
+from monosema.dictionaries import Dictionary
+from monosema.recipes.ghost import ghost_loss as ghost_loss_of_dead
 from monosema.recipes.topk import TopKRecipe
 from tests.recipes.reference import BATCH, WIDTH, dictionary_for, ghost, random, some_dead
+
+
+def ghost_loss(dictionary: Dictionary, pre: Tensor, error: Tensor, dead: Tensor) -> Tensor:
+    features = dead.nonzero().squeeze(1)
+    return ghost_loss_of_dead(dictionary, pre[:, features], error, features)
 
 
 def setting():

@@ -1,5 +1,6 @@
 """Optimisers: each is what its name says, and the constraints, averages and resets hold under all of them."""
 
+import copy
 import math
 from typing import get_args
 
@@ -67,7 +68,7 @@ def test_adam_is_torch_s_under_the_recipe_s_schedule():
     optimisers = Optimisers(student.recipe, student.dictionary)
     for lr in (1e-2, 3e-3):
         for own, other in zip(student.dictionary.parameters(), twin, strict=True):
-            own.grad = torch.randn(own.shape, generator=torch.Generator().manual_seed(own.numel()))
+            own.grad = torch.empty_like(own).normal_(generator=torch.Generator().manual_seed(own.numel()))
             other.grad = own.grad.clone()
         optimisers.step(lr)
         adam.param_groups[0]["lr"] = lr
@@ -161,3 +162,19 @@ def test_goes_with_every_wiring(optimiser):
     metrics = [student.step(batch) for batch in batches(3)]
     assert all(math.isfinite(m["loss"]) for m in metrics)
     assert autoencoder(recipe).width == student.spec.width
+
+
+def test_moments_that_a_file_has_laid_out_otherwise_are_the_same_moments():
+    students = [learner(TopKRecipe(k=4, lr=1e-2)) for _ in range(2)]
+    for batch in batches(3):
+        students[0].step(batch)
+    state = copy.deepcopy(students[0].state_dict())
+    for part in state["optimiser"]:
+        for remembered in part["state"].values():
+            remembered.update({name: value.contiguous() for name, value in remembered.items()})
+    students[1].load_state_dict(state)
+    for batch in batches(2):
+        for student in students:
+            student.step(batch)
+    pairs = zip(*(student.dictionary.parameters() for student in students), strict=True)
+    assert all(torch.equal(own, other) for own, other in pairs)

@@ -12,6 +12,7 @@ from monosema.dictionaries.gated import Gated
 from monosema.dictionaries.initialise import initialise_
 from monosema.dictionaries.jumprelu import JumpReLU
 from monosema.dictionaries.maps import Dense, Map, maps
+from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.saving import load, save
 from monosema.dictionaries.spec import Spec, Wiring, wirings
 from monosema.dictionaries.step_kernels import step_kernels
@@ -24,6 +25,7 @@ __all__ = [
     "Gated",
     "JumpReLU",
     "Map",
+    "Preactivations",
     "ReLU",
     "Spec",
     "TopK",

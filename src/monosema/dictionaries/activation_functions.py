@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from monosema.dictionaries.preactivations import Preactivations
 from monosema.errors import InputError
 from monosema.kernels import SparseCodes, batch_topk, to_sparse, topk
 from monosema.registry import Registry
@@ -23,12 +24,19 @@ class ActivationFunction(nn.Module, ABC):
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Dense codes."""
 
-    def sparse(self, pre: Float[Tensor, "batch width"]) -> SparseCodes:
+    def sparse(self, pre: Preactivations) -> SparseCodes:
         """The codes of `forward` as indices and values."""
-        return to_sparse(self(pre))
+        return to_sparse(self(pre.dense))
 
-    def gate(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """What decides by its size whether a feature is active: the pre-activations, unless there are biases here."""
+    def gate(
+        self, pre: Float[Tensor, "*batch some"], features: Int[Tensor, " some"] | None = None
+    ) -> Float[Tensor, "*batch some"]:
+        """What decides by its size whether a feature is active: the pre-activations, unless there are biases here.
+
+        Args:
+            pre: of all features, or of some.
+            features: which; all by default.
+        """
         return pre
 
     def options(self) -> dict[str, Any]:
@@ -71,11 +79,11 @@ class TopK(ActivationFunction):
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The `k` largest of `relu(pre)`, the rest zero."""
-        return self.sparse(_rows(pre)).to_dense().view_as(pre)
+        return topk(_rows(pre), self.k).to_dense().view_as(pre)
 
-    def sparse(self, pre: Float[Tensor, "batch width"]) -> SparseCodes:
+    def sparse(self, pre: Preactivations) -> SparseCodes:
         """Exactly `k` entries a row; where fewer than `k` are positive, some are zero."""
-        return topk(pre, self.k)
+        return pre.largest(self.k)
 
     def options(self) -> dict[str, Any]:
         """`k`."""

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import ActivationFunction
 from monosema.dictionaries.maps import Map, maps
+from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.spec import Spec
 from monosema.errors import InputError
-from monosema.kernels import SparseCodes
+from monosema.kernels import RaggedCodes, SparseCodes
 
 
 class Dictionary(nn.Module):
@@ -30,7 +31,7 @@ class Dictionary(nn.Module):
         self.encoder: Map = maps[spec.encoder]()
         self.decoder: Map = maps[spec.decoder]()
         self.activation = activation
-        self.W_enc = nn.Parameter(torch.zeros(self.encoder.shape(spec.d_in, spec.width)))
+        self.W_enc = nn.Parameter(feature_major(torch.zeros(self.encoder.shape(spec.d_in, spec.width))))
         self.b_enc = nn.Parameter(torch.zeros(spec.width), requires_grad=not activation.owns_biases)
         self.W_dec = nn.Parameter(torch.zeros(self.decoder.shape(spec.width, spec.d_out)))
         self.b_dec = nn.Parameter(torch.zeros(spec.d_out))
@@ -49,20 +50,26 @@ class Dictionary(nn.Module):
             x = x - self.input_bias
         return self.encoder.apply(x, self.W_enc, self.b_enc)
 
+    def lazy_preactivations(self, x: Float[Tensor, "batch d_in"]) -> Preactivations:
+        """The same for those who may need a part of it alone."""
+        if x.ndim != 2:
+            raise InputError(
+                f"activations of shape {list(x.shape)}", expected="[batch, d_in]", hint="flatten them first"
+            )
+        return Preactivations(self.encoder, self._checked(x), self.W_enc, self.b_enc, self.input_bias)
+
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
         return self.activation(self.preactivations(x))
 
     def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> SparseCodes:
         """The codes of `encode` as indices and values."""
-        if x.ndim != 2:
-            raise InputError(
-                f"activations of shape {list(x.shape)}", expected="[batch, d_in]", hint="flatten them first"
-            )
-        return self.activation.sparse(self.preactivations(x))
+        return self.activation.sparse(self.lazy_preactivations(x))
 
     def decode(
-        self, codes: Float[Tensor, "*batch width"] | SparseCodes, x: Float[Tensor, "*batch d_in"] | None = None
+        self,
+        codes: Float[Tensor, "*batch width"] | SparseCodes | RaggedCodes,
+        x: Float[Tensor, "*batch d_in"] | None = None,
     ) -> Float[Tensor, "*batch d_out"]:
         """The reconstruction that codes stand for.
 
@@ -72,7 +79,7 @@ class Dictionary(nn.Module):
         """
         if self.W_skip is not None and x is None:
             raise InputError("codes alone", expected="decode(codes, x): this dictionary has a skip connection from x")
-        if isinstance(codes, SparseCodes):
+        if not isinstance(codes, Tensor):
             return self.decoder.apply_sparse(codes, self.W_dec) + self.decode_nothing(x)
         out = self.decoder.apply(codes, self.W_dec, self.b_dec)
         return out if self.W_skip is None or x is None else out + self._checked(x) @ self.W_skip
@@ -120,3 +127,8 @@ class Dictionary(nn.Module):
                 expected=f"size {self.spec.d_in}, which this dictionary reads at {', '.join(self.spec.reads) or 'x'}",
             )
         return x if x.dtype == self.W_enc.dtype else x.to(self.W_enc.dtype)
+
+
+def feature_major(weight: Float[Tensor, "*any rows columns"]) -> Float[Tensor, "*any rows columns"]:
+    """The same encoder, laid out in memory feature after feature, which is how gradients of single features come."""
+    return weight.mT.contiguous().mT

@@ -1,7 +1,7 @@
 """The gated activation function: whether a feature is active, and how strongly, are two decisions."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
@@ -29,9 +29,11 @@ class Gated(ActivationFunction):
         magnitude = (self.r_mag.exp() * pre + self.b_mag).relu()
         return (magnitude * (self.gate(pre) > 0)).to(pre.dtype)
 
-    def gate(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    def gate(
+        self, pre: Float[Tensor, "*batch some"], features: Int[Tensor, " some"] | None = None
+    ) -> Float[Tensor, "*batch some"]:
         """`pre + b_gate`: the feature is active where it is positive."""
-        return pre + self.b_gate
+        return pre + (self.b_gate if features is None else self.b_gate[features])
 
     def rescale_(self, factor: float) -> None:
         """Scales the two biases."""

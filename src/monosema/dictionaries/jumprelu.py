@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
+from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.step_kernels import jump, step, step_kernels
 from monosema.errors import InputError
 from monosema.kernels import SparseCodes, to_sparse
@@ -56,14 +57,14 @@ class JumpReLU(ActivationFunction):
         """`pre · 1[pre > θ]`; gradients reach `pre` and θ."""
         return jump(pre, self.threshold, self.bandwidth, self._kernel)
 
-    def sparse(self, pre: Float[Tensor, "batch width"]) -> SparseCodes:
+    def sparse(self, pre: Preactivations) -> SparseCodes:
         """While gradients are wanted, stores the zeros near their thresholds too: through them thresholds learn."""
-        codes = self(pre)
+        codes = self(pre.dense)
         if not codes.requires_grad:
             return to_sparse(codes)
-        near = self._kernel((pre - self.threshold) / self.bandwidth) > 0
+        near = self._kernel((pre.dense - self.threshold) / self.bandwidth) > 0
         indices = to_sparse((near | (codes != 0)).float()).indices
-        return SparseCodes(indices, codes.gather(1, indices), pre.shape[1])
+        return SparseCodes(indices, codes.gather(1, indices), codes.shape[1])
 
     def active(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """`1[pre > θ]`, whose straight-through gradient reaches θ; it sums to the L0."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.kernels import SparseCodes, sparse_decode
+from monosema.kernels import RaggedCodes, SparseCodes, encode_above, encode_batch_topk, encode_topk, sparse_decode
 from monosema.registry import Registry
 
 
@@ -27,8 +27,30 @@ class Map(Protocol):
         """The product with dense rows, plus the bias."""
         ...
 
-    def apply_sparse(self, codes: SparseCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
+    def apply_sparse(self, codes: SparseCodes | RaggedCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
         """The product with sparse codes."""
+        ...
+
+    def largest(
+        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None
+    ) -> SparseCodes:
+        """The `k` largest of `relu(apply(x − shift, weight, bias))` in each row."""
+        ...
+
+    def above(
+        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, bound: Tensor, shift: Tensor | None
+    ) -> RaggedCodes:
+        """The entries of `apply(x − shift, weight, bias)` above a bound."""
+        ...
+
+    def largest_of_batch(
+        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None, guess: float
+    ) -> RaggedCodes:
+        """The `k * batch` largest of `relu(apply(x − shift, weight, bias))` over the batch."""
+        ...
+
+    def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
+        """The columns of `apply(x, weight, bias)` that belong to some features."""
         ...
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
@@ -54,9 +76,31 @@ class Dense:
         """`x @ weight + bias`."""
         return F.linear(x, weight.mT, bias)
 
-    def apply_sparse(self, codes: SparseCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
+    def apply_sparse(self, codes: SparseCodes | RaggedCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
         """`codes.to_dense() @ weight`, over the active rows alone."""
         return sparse_decode(codes, weight)
+
+    def largest(
+        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None
+    ) -> SparseCodes:
+        """`topk((x - shift) @ weight + bias, k)`, which is never held as a whole."""
+        return encode_topk(x, weight, bias, k, shift)
+
+    def above(
+        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, bound: Tensor, shift: Tensor | None
+    ) -> RaggedCodes:
+        """The entries of `(x - shift) @ weight + bias` above a bound."""
+        return encode_above(x, weight, bias, bound, shift)
+
+    def largest_of_batch(
+        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None, guess: float
+    ) -> RaggedCodes:
+        """`batch_topk((x - shift) @ weight + bias, k)`, which is never held as a whole."""
+        return encode_batch_topk(x, weight, bias, k, shift, guess)
+
+    def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
+        """`(x @ weight + bias)[:, features]`, from those columns alone."""
+        return x @ weight[:, features] + bias[features]
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
         """Norm of each row of the matrix."""

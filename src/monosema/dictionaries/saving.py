@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from monosema.dictionaries.activation_functions import activation_functions
-from monosema.dictionaries.dictionary import Dictionary
+from monosema.dictionaries.dictionary import Dictionary, feature_major
 from monosema.dictionaries.spec import Spec
 from monosema.errors import InputError
 from monosema.files import json_text, read_json, write_atomically, write_text
@@ -48,6 +48,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Dictionary:
     dictionary = _build(config, folder / CONFIG)
     tensors = _read_tensors(folder / WEIGHTS)
     _check(tensors, dictionary.state_dict(), folder / WEIGHTS)
+    tensors["W_enc"] = feature_major(tensors["W_enc"])
     dictionary.load_state_dict(tensors, assign=True)  # keeps the precision that was saved
     return dictionary.eval().to(device)
 

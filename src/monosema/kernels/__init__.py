@@ -1,8 +1,21 @@
 """Sparse linear algebra, each operation beside the dense expression that it equals."""
 
-from monosema.kernels.codes import SparseCodes, to_sparse
+from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
 from monosema.kernels.decode import sparse_decode
+from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.topk import batch_topk, topk, where_true
 
-__all__ = ["SparseCodes", "batch_topk", "prefix_decode", "sparse_decode", "to_sparse", "topk", "where_true"]
+__all__ = [
+    "RaggedCodes",
+    "SparseCodes",
+    "batch_topk",
+    "encode_above",
+    "encode_batch_topk",
+    "encode_topk",
+    "prefix_decode",
+    "sparse_decode",
+    "to_sparse",
+    "topk",
+    "where_true",
+]

@@ -3,8 +3,40 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+
+class RaggedCodes(NamedTuple):
+    """Codes `[batch, width]` of which each row stores as many entries as it needs; all others are zero.
+
+    The entries of row i are those from `offsets[i]` up to `offsets[i + 1]`, at distinct columns.
+    """
+
+    offsets: Int[Tensor, " batch+1"]
+    columns: Int[Tensor, " entries"]
+    values: Float[Tensor, " entries"]
+    width: int
+
+    def rows(self) -> Int[Tensor, " entries"]:
+        """The row of each entry."""
+        counts = self.offsets.diff()
+        return torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+
+    def only(self, kept: Bool[Tensor, " entries"]) -> "RaggedCodes":
+        """Without the other entries; gradients reach `values`."""
+        counts = self.rows()[kept].bincount(minlength=len(self.offsets) - 1)
+        return RaggedCodes(F.pad(counts.cumsum(0), (1, 0)), self.columns[kept], self.values[kept], self.width)
+
+    def to_dense(self) -> Float[Tensor, "batch width"]:
+        """The same codes with their zeros; gradients reach `values`."""
+        zeros = self.values.new_zeros((len(self.offsets) - 1) * self.width)
+        return zeros.scatter(0, self.rows() * self.width + self.columns, self.values).view(-1, self.width)
+
+    def fired(self) -> Int[Tensor, " width"]:
+        """How many rows each feature is active in. An entry that is stored but zero is not active."""
+        return self.columns[self.values != 0].bincount(minlength=self.width)
 
 
 class SparseCodes(NamedTuple):
@@ -17,14 +49,19 @@ class SparseCodes(NamedTuple):
     values: Float[Tensor, "batch k"]
     width: int
 
+    def ragged(self) -> RaggedCodes:
+        """The same entries, row after row."""
+        batch, k = self.indices.shape
+        offsets = torch.arange(0, batch * k + 1, max(k, 1), device=self.indices.device)
+        return RaggedCodes(offsets, self.indices.flatten(), self.values.flatten(), self.width)
+
     def to_dense(self) -> Float[Tensor, "batch width"]:
         """The same codes with their zeros; gradients reach `values`."""
         return self.values.new_zeros(len(self.values), self.width).scatter(1, self.indices, self.values)
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature is active in. An entry that is stored but zero is not active."""
-        counts = torch.zeros(self.width, dtype=torch.long, device=self.values.device)
-        return counts.scatter_add_(0, self.indices.flatten(), (self.values != 0).flatten().long())
+        return self.ragged().fired()
 
 
 def to_sparse(codes: Float[Tensor, "batch width"]) -> SparseCodes:

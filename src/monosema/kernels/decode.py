@@ -1,37 +1,40 @@
 """The product of sparse codes with a decoder matrix."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.kernels.codes import SparseCodes
-from monosema.kernels.topk import put_rows
+from monosema.kernels.codes import RaggedCodes, SparseCodes
+from monosema.kernels.entries import products_at, transposed, weighted_sums
+from monosema.kernels.precision import product_dtype
 
 
-def sparse_decode(codes: SparseCodes, weight: Float[Tensor, "width d"]) -> Float[Tensor, "batch d"]:
+def sparse_decode(codes: SparseCodes | RaggedCodes, weight: Float[Tensor, "width d"]) -> Float[Tensor, "batch d"]:
     """Sums the decoder rows of the active features, each times its value; touches `k` rows a token, not `width`.
 
-    Dense equivalent, in values and gradients: `codes.to_dense() @ weight`.
+    Dense equivalent, in values and gradients: `codes.to_dense() @ weight`. Under autocast the weight's gradient is
+    summed from factors in the lower precision, as that of the dense product is.
     """
-    return _SparseDecode.apply(codes.indices, codes.values, weight)
+    entries = codes.ragged() if isinstance(codes, SparseCodes) else codes
+    return _Decode.apply(entries.offsets, entries.columns, entries.values, weight)
 
 
-class _SparseDecode(torch.autograd.Function):
+class _Decode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, indices: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(indices, values, weight)
-        # The backward pass multiplies in the precision that the forward pass was asked for.
-        kind = weight.device.type
-        ctx.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        return F.embedding_bag(indices, weight, per_sample_weights=values.to(weight.dtype), mode="sum")
+    def forward(ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(offsets, columns, values, weight)
+        ctx.dtype = product_dtype(weight)
+        return weighted_sums(offsets, columns, values, weight)
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,) = grad_outputs
-        # Two dense products beat embedding_bag's own backward pass, which adds rows one by one, on a CPU.
-        indices, values, weight = ctx.saved_tensors
-        grad = grad.to(ctx.dtype)
-        grad_values = (grad @ weight.to(ctx.dtype).T).gather(1, indices)
-        grad_weight = put_rows(values.to(ctx.dtype), indices, len(weight)).T @ grad
-        return None, grad_values.to(values.dtype), grad_weight.to(weight.dtype)
+        offsets, columns, values, weight = ctx.saved_tensors
+        grad_values = grad_weight = None
+        if ctx.needs_input_grad[2]:
+            grad_values = products_at(offsets, columns, grad, weight).to(values.dtype)
+        if ctx.needs_input_grad[3]:
+            by_column = transposed(offsets, columns, len(weight))
+            table, factors = grad.to(ctx.dtype), values[by_column.order]
+            grad_weight = weighted_sums(by_column.offsets, by_column.rows, factors, table).to(weight.dtype)
+        return None, None, grad_values, grad_weight

@@ -18,7 +18,7 @@ def topk(pre: Float[Tensor, "batch width"], k: int) -> SparseCodes:
 
     Dense equivalent: `relu(pre) * mask` where `mask` marks each row's `k` largest entries.
     """
-    indices = _largest_of_rows(pre.detach(), k)
+    indices = largest_of_rows(pre.detach(), k)
     return SparseCodes(indices, _Gather.apply(pre, indices).relu(), pre.shape[1])
 
 
@@ -32,7 +32,7 @@ def batch_topk(pre: Float[Tensor, "batch width"], k: int) -> Float[Tensor, "batc
     return torch.zeros_like(flat).scatter(0, kept, flat[kept]).view_as(pre)
 
 
-def _largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "batch k"]:
+def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "batch k"]:
     """Indices of the `k` largest entries of each row, without sorting the row.
 
     The k-th largest of any part of the entries is at most the k-th largest of all. The maxima of groups are such a
@@ -44,8 +44,14 @@ def _largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "
         return pre.topk(k, dim=1, sorted=False).indices
     # Groups of entries that lie far apart, so that the maximum is one of whole rows of numbers, and vectorised.
     maxima = pre[:, : groups * GROUP].reshape(batch, GROUP, groups).amax(1)
-    bound = np.partition(_as_numpy(maxima), groups - k, axis=1)[:, groups - k, None]
-    candidates = where_true(pre >= torch.from_numpy(bound).to(pre.dtype))
+    bound = torch.from_numpy(np.partition(_as_numpy(maxima), groups - k, axis=1)[:, groups - k, None]).to(pre.dtype)
+    # Only a group whose maximum reaches the bound has members that do; so has what fills no group.
+    found = where_true(maxima >= bound)
+    members = (found // groups * width + found % groups)[:, None] + groups * torch.arange(GROUP)
+    rest = torch.arange(groups * GROUP, width) + width * torch.arange(batch)[:, None]
+    members = torch.cat([members.flatten(), rest.flatten()])
+    kept = pre.flatten()[members] >= bound.flatten()[members // width]
+    candidates = members[kept].sort().values
     counts = (candidates // width).bincount(minlength=batch)
     if counts.min() < k or counts.max() > SLACK * k:  # NaN, or many equal entries
         return pre.topk(k, dim=1, sorted=False).indices

@@ -1,7 +1,7 @@
 """AuxK: dead features learn to explain what the living leave over (Gao et al. 2024, arXiv 2406.04093, appendix A.2)."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary
@@ -10,21 +10,20 @@ from monosema.kernels import SparseCodes
 
 def auxk_loss(
     dictionary: Dictionary,
-    pre: Float[Tensor, "batch width"],
+    pre: Float[Tensor, "batch dead"],
     error: Float[Tensor, "batch d_out"],
-    dead: Bool[Tensor, " width"],
+    dead: Int[Tensor, " dead"],
     k_aux: int,
 ) -> Float[Tensor, ""]:
-    """‖e − ê‖² / ‖e − ē‖², with ê decoded, without bias, from the `k_aux` largest pre-activations of dead features.
+    """‖e − ê‖² / ‖e − ē‖², with ê decoded, without bias, from the `k_aux` largest pre-activations of the dead features.
 
     Zero where no feature is dead, or where the error does not vary. The error is a constant: it is not pulled
     towards what the dead can explain.
     """
-    candidates = dead.nonzero().squeeze(1)
-    if len(candidates) == 0:
+    if len(dead) == 0:
         return error.new_zeros(())
-    values, places = pre[:, candidates].topk(min(k_aux, len(candidates)), dim=1, sorted=False)
-    codes = SparseCodes(candidates[places], values.relu(), pre.shape[1])
+    values, places = pre.topk(min(k_aux, len(dead)), dim=1, sorted=False)
+    codes = SparseCodes(dead[places], values.relu(), len(dictionary.W_dec))
     error = error.detach().float()
     explained = dictionary.decoder.apply_sparse(codes, dictionary.W_dec)
     variation = (error - error.mean(0)).square().sum()

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary
-from monosema.kernels import batch_topk
+from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary, Preactivations
+from monosema.kernels import RaggedCodes
 from monosema.recipes.exchange import Loss, Moment
 from monosema.recipes.recipe import recipes, require
 from monosema.recipes.topk import TopKFamily
@@ -32,11 +32,9 @@ class BatchTopKFamily(TopKFamily):
         """BatchTopK."""
         return BatchTopK(width, self.k)
 
-    def select(
-        self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment
-    ) -> Float[Tensor, "batch width"]:
-        """Dense codes: rows differ too much in length for a rectangle of indices to pay."""
-        return batch_topk(pre, self.k_at(moment))
+    def select(self, dictionary: Dictionary, pre: Preactivations, moment: Moment) -> RaggedCodes:
+        """The largest of the batch, as many as the moment says; the threshold so far says about where they end."""
+        return pre.largest_of_batch(self.k_at(moment), _threshold(dictionary).item())
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
@@ -48,8 +46,8 @@ class BatchTopKFamily(TopKFamily):
     def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
         """Restores constraints and moves the threshold; a batch with nothing active leaves it as it is."""
         super().after_step_(dictionary, loss)
-        assert isinstance(loss.codes, Tensor)
-        threshold, smallest = _threshold(dictionary), _smallest_kept(loss.codes)
+        assert isinstance(loss.codes, RaggedCodes)
+        threshold, smallest = _threshold(dictionary), _smallest_kept(loss.codes.values)
         threshold.lerp_(torch.where(smallest.isfinite(), smallest, threshold), 1 - self.threshold_decay)
 
 
@@ -66,6 +64,7 @@ def _threshold(dictionary: Dictionary) -> Tensor:
     return dictionary.activation.threshold
 
 
-def _smallest_kept(codes: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+def _smallest_kept(codes: Float[Tensor, "*any"]) -> Float[Tensor, ""]:
     """Infinite where nothing is active."""
-    return codes.masked_fill(codes <= 0, torch.inf).min()
+    active = codes.detach()[codes > 0].float()
+    return active.min() if len(active) else active.new_tensor(torch.inf)

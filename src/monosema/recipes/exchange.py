@@ -6,8 +6,8 @@ from typing import NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary
-from monosema.kernels import SparseCodes
+from monosema.dictionaries import Dictionary, Preactivations
+from monosema.kernels import RaggedCodes, SparseCodes
 
 
 class Pressure(NamedTuple):
@@ -50,13 +50,13 @@ class Forward(NamedTuple):
     """Scaled activations read."""
     y: Float[Tensor, "batch d_out"]
     """Scaled activations to produce; the same tensor as `x` for an autoencoder."""
-    pre: Float[Tensor, "batch width"]
-    codes: Float[Tensor, "batch width"] | SparseCodes
+    pre: Preactivations
+    codes: Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
     reconstruction: Float[Tensor, "batch d_out"]
 
     def dense_codes(self) -> Float[Tensor, "batch width"]:
         """The codes with their zeros."""
-        return self.codes.to_dense() if isinstance(self.codes, SparseCodes) else self.codes
+        return self.codes if isinstance(self.codes, Tensor) else self.codes.to_dense()
 
 
 class Term(NamedTuple):
@@ -73,10 +73,10 @@ class Loss(NamedTuple):
     """What is minimised."""
     terms: dict[str, Float[Tensor, ""]]
     """The parts of the total, by name, before their coefficients."""
-    codes: Float[Tensor, "batch width"] | SparseCodes
+    codes: Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
     reconstruction: Float[Tensor, "batch d_out"]
-    pre: Float[Tensor, "batch width"]
+    pre: Preactivations
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature was active in."""
-        return self.codes.fired() if isinstance(self.codes, SparseCodes) else (self.codes != 0).sum(0)
+        return (self.codes != 0).sum(0) if isinstance(self.codes, Tensor) else self.codes.fired()

@@ -29,7 +29,7 @@ class GatedFamily(Penalised):
 
 def opened(batch: Forward) -> Float[Tensor, "batch width"]:
     """relu(π_gate)."""
-    return batch.dictionary.activation.gate(batch.pre).relu()
+    return batch.dictionary.activation.gate(batch.pre.dense).relu()
 
 
 def auxiliary_error(batch: Forward, gate: Float[Tensor, "batch width"], frozen: bool) -> Float[Tensor, ""]:

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
-from monosema.dictionaries import ActivationFunction, Dictionary, TopK
+from monosema.dictionaries import ActivationFunction, Dictionary, Preactivations, TopK
 from monosema.kernels import SparseCodes, prefix_decode
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.recipe import recipes, require
@@ -36,10 +33,11 @@ class HierarchicalTopKRecipe(TopKFamily):
         """TopK."""
         return TopK(width, self.k)
 
-    def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment) -> SparseCodes:
+    def select(self, dictionary: Dictionary, pre: Preactivations, moment: Moment) -> SparseCodes:
         """The largest of each row, the largest first."""
-        values, indices = pre.topk(self.k_at(moment), dim=1)
-        return SparseCodes(indices, values.relu(), pre.shape[1])
+        codes = pre.largest(self.k_at(moment))
+        values, order = codes.values.sort(dim=1, descending=True)
+        return SparseCodes(codes.indices.gather(1, order), values, codes.width)
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """The mean error over the budgets; that of the largest is named beside it."""

@@ -55,7 +55,7 @@ class JumpReLUFamily(Penalised):
         jumprelu = jumprelu_of(dictionary)
         jumprelu.threshold.clamp_(min=0)  # below zero inactive features would pass
         if self.adaptive_bandwidth:
-            jumprelu.bandwidth.lerp_(self._spread(loss.pre), 1 - SLOW)
+            jumprelu.bandwidth.lerp_(self._spread(loss.pre.dense), 1 - SLOW)
 
     def _spread(self, pre: Float[Tensor, "rows width"]) -> Float[Tensor, " width"]:
         spread = self.adaptive_bandwidth * pre.detach().float().std(0, correction=0)
@@ -95,7 +95,7 @@ class JumpReLURecipe(JumpReLUFamily):
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R plus the penalty on the L0, whose gradient reaches the thresholds alone."""
-        penalty = jumprelu_of(batch.dictionary).active(batch.pre).sum(1).mean()
+        penalty = jumprelu_of(batch.dictionary).active(batch.pre.dense).sum(1).mean()
         if self.penalty == "target":
             penalty = (penalty / (self.target_l0 or USUAL_L0) - 1).square()
         return {

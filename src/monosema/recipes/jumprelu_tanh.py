@@ -66,7 +66,7 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
         """R, the tanh penalty, and the pre-activation loss."""
         jumprelu, norms = jumprelu_of(batch.dictionary), batch.dictionary.decoder_norms()
         bounded = (self.tanh_scale * norms * batch.dense_codes().float()).tanh().sum(1).mean()
-        below = (jumprelu.threshold - batch.pre.float()).relu().mean(0)
+        below = (jumprelu.threshold - batch.pre.dense.float()).relu().mean(0)
         return {
             "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
             "tanh": Term(self.coefficient(moment), bounded),

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.kernels import RaggedCodes
 from monosema.recipes.batch_topk import BatchTopKFamily
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.recipe import recipes, require, squared_error
@@ -50,10 +51,12 @@ class MatryoshkaRecipe(BatchTopKFamily):
 
     def errors(self, batch: Forward) -> list[Float[Tensor, ""]]:
         """The squared error of each prefix."""
-        weight, codes = batch.dictionary.W_dec, batch.dense_codes()
+        codes, decoder = batch.codes, batch.dictionary.decoder
+        assert isinstance(codes, RaggedCodes)
         reconstruction = batch.dictionary.decode_nothing(batch.x)
         errors = []
-        for start, end in pairwise((0, *self.ends(len(weight)))):
-            reconstruction = reconstruction + codes[:, start:end] @ weight[start:end]
+        for start, end in pairwise((0, *self.ends(codes.width))):
+            part = codes.only((codes.columns >= start) & (codes.columns < end))
+            reconstruction = reconstruction + decoder.apply_sparse(part, batch.dictionary.W_dec)
             errors.append(squared_error(batch.y, reconstruction))
         return errors

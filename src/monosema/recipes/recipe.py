@@ -6,12 +6,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, Dictionary, Spec, initialise_
+from monosema.dictionaries import ActivationFunction, Dictionary, Preactivations, Spec, initialise_
 from monosema.errors import InputError
-from monosema.kernels import SparseCodes
+from monosema.kernels import RaggedCodes, SparseCodes
 from monosema.recipes.auxk import auxk_loss
 from monosema.recipes.constraints import align_, normalise_decoder_, project_aligned_gradient_, project_gradient_
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
@@ -125,7 +126,7 @@ class Recipe(ABC):
             moment: where the run stands, for the schedules.
             dead: features that have been silent for `dead_after` tokens.
         """
-        pre = dictionary.preactivations(x)
+        pre = dictionary.lazy_preactivations(x)
         codes = self.select(dictionary, pre, moment)
         batch = Forward(dictionary, x, y, pre, codes, dictionary.decode(codes, x))
         terms = self.terms(batch, moment) | self._revival(batch, dead)
@@ -133,10 +134,10 @@ class Recipe(ABC):
         return Loss(total, {name: term.value for name, term in terms.items()}, codes, batch.reconstruction, pre)
 
     def select(
-        self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment
-    ) -> Float[Tensor, "batch width"] | SparseCodes:
+        self, dictionary: Dictionary, pre: Preactivations, moment: Moment
+    ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
         """The codes of a training batch."""
-        return dictionary.activation(pre)
+        return dictionary.activation(pre.dense)
 
     def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
         """The recipe with every `auto` replaced by a number, for one dictionary and length of run.
@@ -197,12 +198,13 @@ class Recipe(ABC):
         """What brings dead features back, through the gate that keeps them silent."""
         if not self.aux and not self.ghost:
             return {}
-        gate = batch.dictionary.activation.gate(batch.pre)
+        features = dead.nonzero().squeeze(1)
+        gate = batch.dictionary.activation.gate(batch.pre.of(features), features)
         error = batch.y - batch.reconstruction
         if self.ghost:
-            return {"ghost": Term(self.ghost, ghost_loss(batch.dictionary, gate, error, dead))}
+            return {"ghost": Term(self.ghost, ghost_loss(batch.dictionary, gate, error, features))}
         aux_k = self.aux_k or max(batch.dictionary.spec.d_out // 2, 1)
-        return {"aux": Term(self.aux, auxk_loss(batch.dictionary, gate, error, dead, aux_k))}
+        return {"aux": Term(self.aux, auxk_loss(batch.dictionary, gate, error, features, aux_k))}
 
 
 def require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
@@ -213,7 +215,7 @@ def require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
 
 def squared_error(y: Float[Tensor, "batch d"], reconstruction: Float[Tensor, "batch d"]) -> Float[Tensor, ""]:
     """Mean over the batch of the squared distance, ‖y − x̂‖²: the R of every loss."""
-    return (y - reconstruction.float()).square().sum(1).mean()
+    return F.mse_loss(reconstruction.float(), y, reduction="sum") / len(y)
 
 
 def _rises(fractions: tuple[float, ...]) -> bool:

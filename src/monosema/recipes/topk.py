@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
-from monosema.dictionaries import ActivationFunction, Dictionary, Spec, TopK
-from monosema.kernels import SparseCodes, topk
+from monosema.dictionaries import ActivationFunction, Dictionary, Preactivations, Spec, TopK
+from monosema.kernels import SparseCodes
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.recipe import Recipe, recipes, require, squared_error
 from monosema.recipes.schedules import ramp
@@ -81,15 +78,15 @@ class TopKRecipe(TopKFamily):
         """TopK."""
         return TopK(width, self.k)
 
-    def select(self, dictionary: Dictionary, pre: Float[Tensor, "batch width"], moment: Moment) -> SparseCodes:
+    def select(self, dictionary: Dictionary, pre: Preactivations, moment: Moment) -> SparseCodes:
         """The largest of each row, as many as the moment says."""
-        return topk(pre, self.k_at(moment))
+        return pre.largest(self.k_at(moment))
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R, and R(4k) where Multi-TopK is wanted."""
         terms = super().terms(batch, moment)
         if self.multi_topk:
-            more = topk(batch.pre, min(4 * self.k_at(moment), batch.pre.shape[1]))
+            more = batch.pre.largest(min(4 * self.k_at(moment), batch.dictionary.spec.width))
             error = squared_error(batch.y, batch.dictionary.decode(more, batch.x))
             terms["error_4k"] = Term(self.multi_topk, error)
         return terms

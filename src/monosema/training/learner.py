@@ -106,7 +106,7 @@ class Learner:
             "loss": total,
             **{name: term.item() for name, term in loss.terms.items()},
             "l0": l0,
-            "fve": _fve(y, loss.reconstruction.detach()),
+            "fve": 1 - (loss.terms["error"] / y.var(0, correction=0).sum()).item(),
             "dead": dead.float().mean().item(),
             "lr": lr,
             "grad_norm": grad_norm,
@@ -147,9 +147,13 @@ class Learner:
     def _backward(self, loss: Loss) -> float:
         """Leaves clipped gradients, and returns their norm before; leaves none if it is not finite."""
         loss.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.dictionary.parameters(), self.recipe.grad_clip).item()
+        grads = [p.grad for p in self.dictionary.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads).item()
         if not math.isfinite(norm):
             self.dictionary.zero_grad()
+        elif norm > self.recipe.grad_clip:
+            for grad in grads:
+                grad.mul_(self.recipe.grad_clip / norm)
         return norm
 
     def _blame(self, total: float, x: Tensor, y: Tensor) -> str:
@@ -226,9 +230,3 @@ def _check_fits(spec: Spec, sample: Batch) -> None:
                 f"a dictionary of size {size} at {', '.join(points) or 'no hook point'}",
                 expected=f"sizes that fit the activations: { ({p: t.shape[1] for p, t in sample.items()}) }",
             )
-
-
-def _fve(y: Float[Tensor, "batch d"], reconstruction: Float[Tensor, "batch d"]) -> float:
-    """Fraction of the batch's variance that the reconstruction explains."""
-    residual = (y - reconstruction).square().sum()
-    return 1 - (residual / (y - y.mean(0)).square().sum()).item()

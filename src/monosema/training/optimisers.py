@@ -49,6 +49,8 @@ class Optimisers:
         """Goes on from such a state."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
+            for parameter, remembered in part.state.items():
+                remembered.update({name: _laid_out_like(parameter, value) for name, value in remembered.items()})
 
     @torch.no_grad()
     def forget_(self, parameter: Tensor, entries: Bool[Tensor, "*shape"]) -> None:
@@ -71,6 +73,13 @@ class Optimisers:
 
     def _states(self, parameter: Tensor) -> Iterator[dict[str, Any]]:
         return (part.state[parameter] for part in self.parts if part.state.get(parameter))
+
+
+def _laid_out_like(parameter: Tensor, value: Any) -> Any:
+    """A moment with its parameter's layout in memory, which fused Adam takes for granted; files may not keep it."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value
 
 
 def _groups(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
@@ -100,9 +109,16 @@ def _signum(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
 
     descent = torch.optim.SGD(_groups(recipe, parameters))
     descent.register_step_pre_hook(_take_signs)
+    ScheduleFreeWrapper.swap = staticmethod(_swap)  # its own wants rows that lie together in memory
     wrapper = ScheduleFreeWrapper(descent, momentum=MOMENTUM)
     wrapper.train()
     return [wrapper]
+
+
+def _swap(x: Tensor, y: Tensor) -> None:
+    held = x.clone()
+    x.copy_(y)
+    y.copy_(held)
 
 
 def _take_signs(optimiser: Optimizer, *_: Any) -> None:

@@ -1,0 +1,53 @@
+"""Pre-activations that are computed as far as they are asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monosema.dictionaries.maps import Map
+from monosema.kernels import RaggedCodes, SparseCodes
+
+
+@dataclass(frozen=True)
+class Preactivations:
+    """`(x − shift) W + b` of a batch, for those who need all of it, its largest entries, or a few features of it.
+
+    All of it is by far the largest tensor of a training step, and most of it is below zero: a recipe that asks for the
+    entries that matter saves the memory, and every pass over it.
+    """
+
+    encoder: Map
+    x: Float[Tensor, "batch d_in"]
+    weight: Tensor
+    bias: Float[Tensor, " width"]
+    shift: Float[Tensor, " d_in"] | None
+    """The input bias, if there is one."""
+
+    @cached_property
+    def dense(self) -> Float[Tensor, "batch width"]:
+        """All of it, computed once."""
+        return self.encoder.apply(self._centred, self.weight, self.bias)
+
+    def largest(self, k: int) -> SparseCodes:
+        """The `k` largest of `relu(pre)` in each row."""
+        return self.encoder.largest(self.x, self.weight, self.bias, k, self.shift)
+
+    def largest_of_batch(self, k: int, guess: float) -> RaggedCodes:
+        """The `k * batch` largest of `relu(pre)` over the whole batch; `guess` is about the smallest of them."""
+        return self.encoder.largest_of_batch(self.x, self.weight, self.bias, k, self.shift, guess)
+
+    def above(self, bound: Float[Tensor, "*width_or_one"]) -> RaggedCodes:
+        """The entries above a bound, one for all or one for each feature."""
+        return self.encoder.above(self.x, self.weight, self.bias, bound, self.shift)
+
+    def of(self, features: Int[Tensor, " some"]) -> Float[Tensor, "batch some"]:
+        """Those of some features."""
+        if "dense" in self.__dict__:
+            return self.dense[:, features]
+        return self.encoder.some(self._centred, self.weight, self.bias, features)
+
+    @property
+    def _centred(self) -> Float[Tensor, "batch d_in"]:
+        return self.x if self.shift is None else self.x + self.shift.neg()  # its gradient is negated after summing

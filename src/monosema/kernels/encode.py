@@ -1,0 +1,148 @@
+"""The largest entries of the encoder's product `x W + b`, without ever holding all of it.
+
+The product is made a few rows at a time, in one buffer that stays in the processor's cache; what is not chosen is gone.
+A training step then costs one dense product, and all else touches the chosen entries alone.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.kernels.codes import RaggedCodes, SparseCodes
+from monosema.kernels.entries import transposed, weighted_sums
+from monosema.kernels.precision import product_dtype
+from monosema.kernels.topk import largest_of_rows, where_true
+
+BUFFER = 2**22
+"""Entries of the product that are held at a time."""
+
+
+def encode_topk(
+    x: Float[Tensor, "batch d"],
+    weight: Float[Tensor, "d width"],
+    bias: Float[Tensor, " width"],
+    k: int,
+    shift: Float[Tensor, " d"] | None = None,
+) -> SparseCodes:
+    """The `k` largest of `relu((x − shift) W + b)` in each row, in any order; ties break either way.
+
+    Dense equivalent, in values and gradients: `topk((x - shift) @ weight + bias, k)`.
+    """
+    centred = x if shift is None else (x - shift).detach()
+    indices, found = [], []
+    for pre in _product(centred, weight, bias):
+        indices.append(largest_of_rows(pre, k))
+        found.append(pre.gather(1, indices[-1]))
+    chosen = torch.cat(indices) if indices else x.new_zeros(0, k, dtype=torch.long)
+    codes = SparseCodes(chosen, torch.cat(found) if found else x.new_zeros(0, k), len(bias))
+    values = _with_gradients(codes.ragged(), x, weight, bias, shift, centred)
+    return codes._replace(values=values.view(chosen.shape).relu())
+
+
+def encode_batch_topk(
+    x: Float[Tensor, "batch d"],
+    weight: Float[Tensor, "d width"],
+    bias: Float[Tensor, " width"],
+    k: int,
+    shift: Float[Tensor, " d"] | None,
+    guess: float,
+) -> RaggedCodes:
+    """The `k * batch` largest of `relu((x − shift) W + b)` over the whole batch; ties break either way.
+
+    Dense equivalent, in values and gradients: `batch_topk((x - shift) @ weight + bias, k)`.
+
+    Args:
+        x, weight, bias, shift: of the product.
+        k: entries to keep, for each row on average.
+        guess: about the smallest entry that will be kept. One that is too high costs a second product, one that is
+            too low costs memory; the result is the same.
+    """
+    centred = x if shift is None else (x - shift).detach()
+    wanted, bound = k * len(x), max(0.9 * guess, 0.0)
+    codes = _above(centred, weight, bias, torch.tensor(bound, device=x.device))
+    while len(codes.values) < wanted and bound > 0:
+        bound = bound / 2 if bound > 0.1 * guess else 0.0
+        codes = _above(centred, weight, bias, torch.tensor(bound, device=x.device))
+    if len(codes.values) > wanted:
+        kept = torch.zeros_like(codes.columns, dtype=torch.bool)
+        kept[codes.values.topk(wanted, sorted=False).indices] = True
+        codes = codes.only(kept)
+    return codes._replace(values=_with_gradients(codes, x, weight, bias, shift, centred))
+
+
+def encode_above(
+    x: Float[Tensor, "batch d"],
+    weight: Float[Tensor, "d width"],
+    bias: Float[Tensor, " width"],
+    bound: Float[Tensor, "*width_or_one"],
+    shift: Float[Tensor, " d"] | None = None,
+) -> RaggedCodes:
+    """The entries of `(x − shift) W + b` that are larger than `bound`, one for all or one for each feature.
+
+    Dense equivalent, in values and gradients: `pre * (pre > bound)` with `pre = (x - shift) @ weight + bias`.
+    """
+    centred = x if shift is None else (x - shift).detach()
+    codes = _above(centred, weight, bias, bound)
+    return codes._replace(values=_with_gradients(codes, x, weight, bias, shift, centred))
+
+
+@torch.no_grad()
+def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> RaggedCodes:
+    width, counts, columns, found = len(bias), [], [], []
+    for pre in _product(centred, weight, bias):
+        places = where_true(pre > bound.to(pre.dtype))
+        counts.append((places // width).bincount(minlength=len(pre)))
+        columns.append(places % width)
+        found.append(pre.flatten()[places])
+    offsets = F.pad(torch.cat(counts).cumsum(0), (1, 0))
+    return RaggedCodes(offsets, torch.cat(columns), torch.cat(found), width)
+
+
+@torch.no_grad()
+def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Tensor, "rows width"]]:
+    """`x W + b`, some rows at a time; each part is overwritten by the next."""
+    dtype = product_dtype(weight)
+    x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+    rows = max(min(BUFFER // len(bias), len(x)), 1)
+    buffer = x.new_empty(rows, len(bias))
+    for part in x.split(rows):
+        yield torch.addmm(bias, part, weight, out=buffer[: len(part)])
+
+
+def _with_gradients(
+    codes: RaggedCodes, x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None, centred: Tensor
+) -> Float[Tensor, " entries"]:
+    """The values of entries of `(x − shift) W + b`, joined to what they were made from."""
+    return _Entries.apply(codes.offsets, codes.columns, codes.values, x, weight, bias, shift, centred)
+
+
+class _Entries(torch.autograd.Function):
+    """Entries of `(x − shift) W + b` whose values are known already."""
+
+    @staticmethod
+    def forward(ctx, offsets, columns, values, x, weight, bias, shift, centred):
+        ctx.save_for_backward(offsets, columns, weight, centred)
+        ctx.dtype = product_dtype(weight)
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor):
+        (grad,) = grad_outputs
+        offsets, columns, weight, centred = ctx.saved_tensors
+        _, _, _, x_needs, weight_needs, bias_needs, shift_needs, _ = ctx.needs_input_grad
+        grad_x = grad_weight = grad_bias = grad_shift = None
+        if x_needs:
+            grad_x = weighted_sums(offsets, columns, grad, weight.mT.to(ctx.dtype)).to(centred.dtype)
+        if weight_needs:
+            by_column = transposed(offsets, columns, weight.shape[1])
+            table = centred.to(ctx.dtype)
+            grad_weight = weighted_sums(by_column.offsets, by_column.rows, grad[by_column.order], table)
+            grad_weight = grad_weight.to(weight.dtype).mT
+        if bias_needs or shift_needs:
+            grad_bias = weight.new_zeros(weight.shape[1]).index_add_(0, columns, grad.to(weight.dtype))
+        if shift_needs:
+            grad_shift = -(weight @ grad_bias)  # the shift acts on all rows alike, as the bias does
+        return None, None, None, grad_x, grad_weight, grad_bias if bias_needs else None, grad_shift, None

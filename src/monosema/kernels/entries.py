@@ -1,0 +1,69 @@
+"""Three products that visit only the stored entries of a sparse matrix: decoding and every gradient are made of them.
+
+A sparse matrix S `[rows, width]` is given by the `offsets` and `columns` of its entries, as in `RaggedCodes`.
+"""
+
+import warnings
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def weighted_sums(
+    offsets: Int[Tensor, " rows+1"],
+    columns: Int[Tensor, " entries"],
+    values: Float[Tensor, " entries"],
+    table: Float[Tensor, "width d"],
+) -> Float[Tensor, "rows d"]:
+    """`S @ table`, where `values` are the entries of S. Sums are float32 also where `table` is bfloat16."""
+    if len(columns) == 0:
+        return table.new_zeros(len(offsets) - 1, table.shape[1])
+    weights = values.to(table.dtype)
+    return F.embedding_bag(columns, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+def products_at(
+    offsets: Int[Tensor, " rows+1"],
+    columns: Int[Tensor, " entries"],
+    left: Float[Tensor, "rows d"],
+    right: Float[Tensor, "width d"],
+) -> Float[Tensor, " entries"]:
+    """The entries of `left @ right.T` where S has entries."""
+    if left.dtype not in (torch.float32, torch.float64):
+        return products_at(offsets, columns, left.float(), right.float()).to(left.dtype)
+    if len(columns) == 0:
+        return left.new_zeros(0)
+    _announce_sparse_tensors()
+    size = (len(left), len(right))
+    pattern = torch.sparse_csr_tensor(offsets, columns, left.new_zeros(len(columns)), size, check_invariants=False)
+    return torch.sparse.sampled_addmm(pattern, left, right.mT, beta=0.0).values()
+
+
+class Transposed(NamedTuple):
+    """The entries of Sᵀ: those of S, column after column."""
+
+    offsets: Int[Tensor, " width+1"]
+    rows: Int[Tensor, " entries"]
+    order: Int[Tensor, " entries"]
+    """Where in S each entry was."""
+
+
+def transposed(offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], width: int) -> Transposed:
+    """Sorts the entries by column, then by row."""
+    order = columns.argsort(stable=True)
+    rows = torch.arange(len(offsets) - 1, device=columns.device).repeat_interleave(offsets.diff())
+    ends = columns.bincount(minlength=width).cumsum(0)
+    return Transposed(F.pad(ends, (1, 0)), rows[order], order)
+
+
+@cache
+def _announce_sparse_tensors() -> None:
+    """PyTorch warns once that sparse tensors are new; nobody who calls us needs to know."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zero = torch.zeros(1, dtype=torch.long)
+        torch.sparse_csr_tensor(torch.tensor([0, 1]), zero, torch.zeros(1), (1, 1), check_invariants=False)

@@ -1,0 +1,62 @@
+"""Products over the entries of a sparse matrix, against the dense ones."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from monosema.kernels.entries import products_at, transposed, weighted_sums
+from tests.kernels.strategies import assert_product_close, quick
+
+Entries = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entries:
+    """Offsets, columns and values of a random matrix, some of whose rows and columns are empty; and the matrix."""
+    rows, width = draw(st.integers(1, 6)), draw(st.integers(1, 9))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    mask = torch.rand(rows, width, generator=generator) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+    dense = torch.randn(rows, width, generator=generator) * mask
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), mask.sum(1).cumsum(0)])
+    return offsets, mask.nonzero()[:, 1], dense[mask], dense
+
+
+@quick
+@given(entries(), st.integers(1, 5), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+def test_weighted_sums_are_the_product_with_a_table(case: Entries, d: int, dtype: torch.dtype):
+    offsets, columns, values, dense = case
+    table = torch.randn(dense.shape[1], d).to(dtype)
+    assert_product_close(weighted_sums(offsets, columns, values, table), dense.to(dtype), table)
+
+
+@quick
+@given(entries(), st.integers(1, 5), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+def test_products_at_the_entries_are_those_of_the_dense_product(case: Entries, d: int, dtype: torch.dtype):
+    offsets, columns, _, dense = case
+    left, right = torch.randn(len(dense), d).to(dtype), torch.randn(dense.shape[1], d).to(dtype)
+    rows = torch.arange(len(dense)).repeat_interleave(offsets.diff())
+    found = products_at(offsets, columns, left, right)
+    assert found.dtype == dtype
+    exact = (left.double() @ right.double().T)[rows, columns]
+    size = (left.double().abs() @ right.double().abs().T)[rows, columns]
+    assert ((found.double() - exact).abs() <= (d + 2) * torch.finfo(dtype).eps * size).all()
+
+
+@quick
+@given(entries())
+def test_transposed_holds_the_same_entries_column_after_column(case: Entries):
+    offsets, columns, values, dense = case
+    found = transposed(offsets, columns, dense.shape[1])
+    table = torch.eye(len(dense))
+    assert torch.equal(weighted_sums(found.offsets, found.rows, values[found.order], table), dense.T)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e3])
+def test_sums_in_bfloat16_are_rounded_once(spread: float):
+    """Summing thousands of small numbers one by one in bfloat16 would stop growing at 256 times their size."""
+    table = torch.full((1, 2), spread, dtype=torch.bfloat16)
+    columns = torch.zeros(4096, dtype=torch.long)
+    found = weighted_sums(torch.tensor([0, 4096]), columns, torch.ones(4096), table)
+    torch.testing.assert_close(found.float(), 4096 * table.float(), rtol=2**-8, atol=0)
