@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .results import Record, Results, fve, l0
-from .trainers import TARGET, TARGETS, TRAINERS, Trainer
+from .trainers import LEARNING_RATES, TARGET, TARGETS, TRAINERS, Trainer
 
 FIRST, SECOND = "resid_post.2", "mlp_out.1"
 STAGES = {
@@ -51,10 +51,33 @@ def sweep(trainer: Trainer) -> list[Cell]:
     return [Cell("lr", trainer, FIRST, lr, TARGET) for lr in trainer.rates]
 
 
+def wanted(trainer: Trainer, results: Results) -> list[Cell]:
+    """The sweep from the middle outwards; a rate is left out once the next higher one is known to do worse than one
+    higher still."""
+    cells = {cell.lr: cell for cell in sweep(trainer)}
+    lowest, low, middle, high = LEARNING_RATES
+
+    def rises(below: float, above: float) -> bool:
+        first, second = (results.best_try(cells[lr].id) for lr in (below, above))
+        return bool(first and second and comparable(first) < comparable(second))
+
+    found = [
+        middle,
+        high,
+        *(lr for lr in cells if lr is None or (lr == trainer.default_lr and lr not in (middle, high))),
+    ]
+    if not rises(middle, high):
+        found.append(low)
+        if not rises(low, middle):
+            found.append(lowest)
+    done = [lr for lr in cells if results.best_try(cells[lr].id)]
+    return [cells[lr] for lr in dict.fromkeys([*found, *done])]
+
+
 def plan(trainers: Sequence[Trainer], results: Results) -> Iterator[Cell]:
     """All cells, the most important first; those at the best learning rate come once it is known."""
     for trainer in trainers:
-        yield from sweep(trainer)
+        yield from wanted(trainer, results)
         if trainer.name in PRECISION:
             yield Cell("precision", trainer, FIRST, PRECISION[trainer.name], TARGET)
     for target in (target for target in TARGETS if target != TARGET):
@@ -71,8 +94,8 @@ def _best(trainers: Sequence[Trainer], results: Results) -> Iterator[tuple[Train
 
 
 def swept(trainer: Trainer, results: Results) -> bool:
-    """Whether every learning rate has been tried."""
-    return all(results.tries(cell.id) or results.failed(cell.id) for cell in sweep(trainer))
+    """Whether every learning rate that is wanted has been tried."""
+    return all(results.tries(cell.id) or results.failed(cell.id) for cell in wanted(trainer, results))
 
 
 def best_cell(trainer: Trainer, results: Results) -> Cell | None:

@@ -1,4 +1,4 @@
-"""Finding the coefficient that gives a sparsity: short pilot runs, then the whole run, then a correction or two.
+"""Finding the coefficient that gives a sparsity: short pilot runs, then the whole run, at the best rate corrected.
 
 ln L0 falls nearly linearly with the logarithm of the coefficient, at a slope that all runs of a trainer tell together;
 how far whole runs lie from pilots is learned from the learning rates done before.
@@ -7,7 +7,7 @@ how far whole runs lie from pilots is learned from the learning rates done befor
 import math
 from collections.abc import Sequence
 
-from .plan import FIRST, Cell, sweep
+from .plan import FIRST, Cell, best_cell, sweep, swept
 from .results import Record, Results, l0
 from .trainers import TARGET, Trainer
 
@@ -28,7 +28,8 @@ def next_run(cell: Cell, results: Results) -> tuple[str, float | None] | None:
         return None if tries else ("try", _from_the_sweep(cell, results))
     slope, wanted = _slope(cell.trainer, results), math.log(cell.target)
     if tries:
-        done = _distance(tries, wanted) < NEAR or len(tries) >= TRIES
+        limit = TRIES if swept(cell.trainer, results) and cell == best_cell(cell.trainer, results) else 1
+        done = _distance(tries, wanted) < NEAR or len(tries) >= limit
         return None if done else ("try", _reaching(tries, wanted, slope))
     pilots = results.pilots(cell.id)
     if not pilots:
