@@ -28,8 +28,8 @@ def next_run(cell: Cell, results: Results) -> tuple[str, float | None] | None:
         return None if tries else ("try", _from_the_sweep(cell, results))
     slope, wanted = _slope(cell.trainer, results), math.log(cell.target)
     if tries:
-        limit = TRIES if swept(cell.trainer, results) and cell == best_cell(cell.trainer, results) else 1
-        done = _distance(tries, wanted) < NEAR or len(tries) >= limit
+        exact = swept(cell.trainer, results) and cell == best_cell(cell.trainer, results)
+        done = _distance(tries, wanted) < (NEAR if exact else NEAR_PILOT) or len(tries) >= TRIES
         return None if done else ("try", _reaching(tries, wanted, slope))
     pilots = results.pilots(cell.id)
     if not pilots:

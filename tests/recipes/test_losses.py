@@ -1,10 +1,12 @@
 """Every recipe's loss and all its gradients equal an independent float64 transcription of its equation."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
+from monosema.kernels import RaggedCodes
 from monosema.recipes import Moment, Recipe, recipes
 from tests.recipes.reference import (
     LATE,
@@ -26,7 +28,9 @@ def test_every_registered_recipe_is_tested_here():
     assert {recipe.name for recipe in RECIPES} == set(recipes)
 
 
-@pytest.mark.parametrize("moment", [MOMENT, LATE], ids=["early", "late"])
+@pytest.mark.parametrize(
+    "moment", [MOMENT, LATE, replace(LATE, stored=0.0)], ids=["early", "late", "late, over the entries that matter"]
+)
 @each_wiring
 @each_recipe
 def test_loss_and_gradients_equal_the_published_equation(recipe: Recipe, wiring: str, moment: Moment):
@@ -86,3 +90,20 @@ def test_zero_valued_selected_entries_do_not_count_as_fired():
         x, y = batch_for(dictionary)
         loss = recipe.loss(dictionary, x, y, MOMENT, some_dead())
         assert loss.fired().sum() == 0, recipe.name
+
+
+@each_recipe
+def test_a_batch_after_one_with_few_entries_is_computed_from_its_entries(recipe: Recipe):
+    dictionary = dictionary_for(recipe)
+    x, y = batch_for(dictionary)
+    bound = dictionary.activation.bound()
+    first = recipe.loss(dictionary, x, y, replace(LATE, stored=None), some_dead())
+    if bound is None:
+        assert first.stored is None
+        return
+    assert first.stored == (dictionary.preactivations(x) > bound).sum().item() / len(x)
+    second = recipe.loss(dictionary, x, y, replace(LATE, stored=0.0), some_dead())
+    needs_all = recipe.name == "jumprelu_tanh" or getattr(recipe, "adaptive_bandwidth", 0) > 0
+    assert isinstance(first.codes, torch.Tensor)
+    assert isinstance(second.codes, torch.Tensor if needs_all else RaggedCodes)
+    assert torch.equal(first.fired(), second.fired())

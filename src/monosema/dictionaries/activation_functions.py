@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.errors import InputError
-from monosema.kernels import SparseCodes, batch_topk, to_sparse, topk
+from monosema.kernels import RaggedCodes, SparseCodes, batch_topk, to_sparse, topk
 from monosema.registry import Registry
 
 
@@ -39,6 +39,17 @@ class ActivationFunction(nn.Module, ABC):
         """
         return pre
 
+    def bound(self) -> Float[Tensor, "*width_or_one"] | None:
+        """What a pre-activation must exceed to matter: below, its code is zero and has no gradient.
+
+        None where no such bound is known before all pre-activations are.
+        """
+        return None
+
+    def at(self, entries: RaggedCodes) -> RaggedCodes:
+        """The codes, from the pre-activations above the bound."""
+        raise NotImplementedError(f"{self.name} has no bound")
+
     def options(self) -> dict[str, Any]:
         """The constructor's arguments other than the width, as JSON values."""
         return {}
@@ -65,6 +76,14 @@ class ReLU(ActivationFunction):
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """`max(pre, 0)`."""
         return pre.relu()
+
+    def bound(self) -> Float[Tensor, ""]:
+        """Zero."""
+        return torch.zeros(())
+
+    def at(self, entries: RaggedCodes) -> RaggedCodes:
+        """The entries as they are."""
+        return entries
 
 
 @activation_functions.register("topk")

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
+from monosema.kernels import RaggedCodes
 
 
 @activation_functions.register("gated")
@@ -34,6 +35,16 @@ class Gated(ActivationFunction):
     ) -> Float[Tensor, "*batch some"]:
         """`pre + b_gate`: the feature is active where it is positive."""
         return pre + (self.b_gate if features is None else self.b_gate[features])
+
+    def bound(self) -> Float[Tensor, " width"]:
+        """Where the gate opens."""
+        return -self.b_gate.detach()
+
+    def at(self, entries: RaggedCodes) -> RaggedCodes:
+        """`relu(e^{r_mag} pre + b_mag)` where the gate is open."""
+        features, pre = entries.columns, entries.values
+        magnitude = (self.r_mag.exp()[features] * pre + self.b_mag[features]).relu()
+        return entries._replace(values=(magnitude * (self.gate(pre, features) > 0)).to(pre.dtype))
 
     def rescale_(self, factor: float) -> None:
         """Scales the two biases."""

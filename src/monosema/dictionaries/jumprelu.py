@@ -3,14 +3,14 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
 from monosema.dictionaries.preactivations import Preactivations
-from monosema.dictionaries.step_kernels import jump, step, step_kernels
+from monosema.dictionaries.step_kernels import REACH, jump, step, step_kernels
 from monosema.errors import InputError
-from monosema.kernels import SparseCodes, to_sparse
+from monosema.kernels import RaggedCodes, SparseCodes, to_sparse
 
 
 @activation_functions.register("jumprelu")
@@ -66,9 +66,25 @@ class JumpReLU(ActivationFunction):
         indices = to_sparse((near | (codes != 0)).float()).indices
         return SparseCodes(indices, codes.gather(1, indices), codes.shape[1])
 
+    def bound(self) -> Float[Tensor, " width"]:
+        """Where the straight-through estimator begins, a little below each threshold."""
+        lowest = self.threshold.detach() - REACH[self.kernel] * self.bandwidth
+        return lowest - 2**-7 * lowest.abs()  # whatever it is rounded to
+
+    def at(self, entries: RaggedCodes) -> RaggedCodes:
+        """`pre · 1[pre > θ]`; entries below their thresholds are stored as zeros."""
+        return entries._replace(values=jump(entries.values, *self._of(entries.columns), self._kernel))
+
+    def active_at(self, entries: RaggedCodes) -> Float[Tensor, " entries"]:
+        """`active` at these entries; it is zero at all others, and so is its gradient."""
+        return step(entries.values, *self._of(entries.columns), self._kernel)
+
     def active(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """`1[pre > θ]`, whose straight-through gradient reaches θ; it sums to the L0."""
         return step(pre, self.threshold, self.bandwidth, self._kernel)
+
+    def _of(self, features: Int[Tensor, " entries"]) -> tuple[Float[Tensor, " entries"], Float[Tensor, " entries"]]:
+        return self.threshold[features], self.bandwidth.expand_as(self.threshold)[features]
 
     def options(self) -> dict[str, Any]:
         """`kernel` and `per_feature`; the bandwidth is among the tensors."""

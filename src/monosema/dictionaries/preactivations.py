@@ -1,6 +1,6 @@
 """Pre-activations that are computed as far as they are asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ from monosema.dictionaries.maps import Map
 from monosema.kernels import RaggedCodes, SparseCodes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Preactivations:
     """`(x − shift) W + b` of a batch, for those who need all of it, its largest entries, or a few features of it.
 
@@ -24,6 +24,8 @@ class Preactivations:
     bias: Float[Tensor, " width"]
     shift: Float[Tensor, " d_in"] | None
     """The input bias, if there is one."""
+    entries: RaggedCodes | None = field(default=None, init=False)
+    """What `above` found last."""
 
     @cached_property
     def dense(self) -> Float[Tensor, "batch width"]:
@@ -39,8 +41,9 @@ class Preactivations:
         return self.encoder.largest_of_batch(self.x, self.weight, self.bias, k, self.shift, guess)
 
     def above(self, bound: Float[Tensor, "*width_or_one"]) -> RaggedCodes:
-        """The entries above a bound, one for all or one for each feature."""
-        return self.encoder.above(self.x, self.weight, self.bias, bound, self.shift)
+        """The entries above a bound, one for all or one for each feature; `entries` keeps them."""
+        self.entries = self.encoder.above(self.x, self.weight, self.bias, bound, self.shift)
+        return self.entries
 
     def of(self, features: Int[Tensor, " some"]) -> Float[Tensor, "batch some"]:
         """Those of some features."""

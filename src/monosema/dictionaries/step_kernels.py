@@ -16,8 +16,8 @@ from monosema.registry import Registry
 
 StepKernel = Callable[[Tensor], Tensor]
 step_kernels: Registry[StepKernel] = Registry("step kernel")
-REACH = 8.0
-"""Beyond this many bandwidths from its threshold, a step's derivative is taken to be zero; the Gaussian's is 1e-14."""
+REACH = {"rectangle": 0.5, "triangle": 1.0, "gaussian": 8.0, "epanechnikov": 1.0}
+"""Beyond this many bandwidths from its threshold, a step's derivative is zero; the Gaussian's is 1e-14."""
 
 
 @step_kernels.register("rectangle")
@@ -44,6 +44,9 @@ def epanechnikov(u: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     return 0.75 * (1 - u.square()).clamp(min=0)
 
 
+FARTHEST = max(REACH.values())
+
+
 def jump(
     pre: Float[Tensor, "*batch width"],
     threshold: Float[Tensor, " width"],
@@ -65,8 +68,13 @@ def step(
 
 
 def _through_steps(grad: Tensor, distance: Tensor, threshold: Tensor, bandwidth: Tensor, kernel: StepKernel) -> Tensor:
-    """Σ over the batch of −(1/ε) K((π − θ)/ε) · grad, for each feature; visits only the entries near a threshold."""
-    near = where_true(distance.abs() < REACH * bandwidth.max())
+    """Σ over the batch of −(1/ε) K((π − θ)/ε) · grad, for each feature; visits only the entries near a threshold.
+
+    Where each entry has a threshold of its own, there is nothing to sum.
+    """
+    if distance.shape == threshold.shape:
+        return -kernel(distance / bandwidth) / bandwidth * grad.to(threshold.dtype)
+    near = where_true(distance.abs() < FARTHEST * bandwidth.max())
     feature = near % len(threshold)
     width = bandwidth.expand_as(threshold)[feature]
     weight = kernel(distance.flatten()[near] / width) / width

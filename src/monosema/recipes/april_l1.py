@@ -9,6 +9,7 @@ from monosema.dictionaries import ActivationFunction, Dictionary, ReLU, initiali
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
+from monosema.recipes.sums import l1
 
 
 @recipes.register("april_l1")
@@ -48,9 +49,7 @@ class AprilL1Recipe(Penalised):
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s Σ_j f_j ‖d_j‖."""
-        # No matrix product, because autocast would round it.
-        l1 = (batch.dense_codes().float().mean(0) * batch.dictionary.decoder_norms()).sum()
         return {
             "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), l1),
+            "l1": Term(self.coefficient(moment), l1(batch.codes, batch.dictionary.decoder_norms())),
         }

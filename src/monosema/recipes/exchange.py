@@ -30,6 +30,9 @@ class Moment:
     batch_size: int
     pressure: Pressure | None = None
     """For recipes that adapt a coefficient; None is where they start."""
+    stored: float | None = None
+    """Entries a row that mattered in the last batch (`Loss.stored`), None if that is unknown: whether a step pays that
+    touches these alone."""
 
     @property
     def fraction(self) -> float:
@@ -76,6 +79,8 @@ class Loss(NamedTuple):
     codes: Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
     reconstruction: Float[Tensor, "batch d_out"]
     pre: Preactivations
+    stored: float | None
+    """Pre-activations a row above the activation function's bound; None where it has none."""
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature was active in."""

@@ -7,9 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, Gated
+from monosema.kernels import RaggedCodes
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, squared_error
+from monosema.recipes.sums import l1
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,17 @@ class GatedFamily(Penalised):
         return Gated(width)
 
 
-def opened(batch: Forward) -> Float[Tensor, "batch width"]:
-    """relu(π_gate)."""
-    return batch.dictionary.activation.gate(batch.pre.dense).relu()
+def opened(batch: Forward) -> Float[Tensor, "batch width"] | RaggedCodes:
+    """relu(π_gate); where the codes are sparse, as sparse as they are."""
+    activation, entries = batch.dictionary.activation, batch.pre.entries
+    if entries is None:
+        return activation.gate(batch.pre.dense).relu()
+    return entries._replace(values=activation.gate(entries.values, entries.columns).relu())
 
 
-def auxiliary_error(batch: Forward, gate: Float[Tensor, "batch width"], frozen: bool) -> Float[Tensor, ""]:
+def auxiliary_error(
+    batch: Forward, gate: Float[Tensor, "batch width"] | RaggedCodes, frozen: bool
+) -> Float[Tensor, ""]:
     """Mean ‖y − x̂(relu(π_gate))‖², with a decoder that is a constant where it is frozen."""
     dictionary = batch.dictionary
     weight, bias = dictionary.W_dec, dictionary.b_dec
@@ -41,7 +48,10 @@ def auxiliary_error(batch: Forward, gate: Float[Tensor, "batch width"], frozen: 
     )
     if frozen:
         weight, bias = weight.detach(), bias.detach()
-    return squared_error(batch.y, dictionary.decoder.apply(gate, weight, bias) + skipped)
+    decoder = dictionary.decoder
+    dense = isinstance(gate, Tensor)
+    explained = decoder.apply(gate, weight, bias) if dense else decoder.apply_sparse(gate, weight) + bias
+    return squared_error(batch.y, explained + skipped)
 
 
 @recipes.register("gated")
@@ -56,6 +66,6 @@ class GatedRecipe(GatedFamily):
         gate = opened(batch)
         return {
             "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), gate.float().sum(1).mean()),
+            "l1": Term(self.coefficient(moment), l1(gate)),
             "auxiliary": Term(1.0, auxiliary_error(batch, gate, frozen=True)),
         }

@@ -6,6 +6,7 @@ from typing import ClassVar
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.gated import GatedFamily, auxiliary_error, opened
 from monosema.recipes.recipe import recipes, squared_error
+from monosema.recipes.sums import l1
 
 
 @recipes.register("gated_ri_l1")
@@ -29,6 +30,6 @@ class GatedRiL1Recipe(GatedFamily):
         norms = norms.detach() if self.frozen else norms
         return {
             "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), (gate.float().mean(0) * norms).sum()),
+            "l1": Term(self.coefficient(moment), l1(gate, norms)),
             "auxiliary": Term(1.0, auxiliary_error(batch, gate, self.frozen)),
         }

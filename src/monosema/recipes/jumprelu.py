@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, step_kernels
+from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, Preactivations, step_kernels
+from monosema.kernels import RaggedCodes, SparseCodes
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
 from monosema.recipes.penalised import USUAL_L0, Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
@@ -41,6 +42,12 @@ class JumpReLUFamily(Penalised):
     def activation(self, width: int) -> ActivationFunction:
         """JumpReLU."""
         return JumpReLU(width, self.threshold, self.bandwidth, self.step_kernel, self.adaptive_bandwidth > 0)
+
+    def select(
+        self, dictionary: Dictionary, pre: Preactivations, moment: Moment
+    ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
+        """All of them where bandwidths follow the spread, which all pre-activations make."""
+        return dictionary.activation(pre.dense) if self.adaptive_bandwidth else super().select(dictionary, pre, moment)
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
@@ -95,7 +102,9 @@ class JumpReLURecipe(JumpReLUFamily):
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R plus the penalty on the L0, whose gradient reaches the thresholds alone."""
-        penalty = jumprelu_of(batch.dictionary).active(batch.pre.dense).sum(1).mean()
+        jumprelu, entries = jumprelu_of(batch.dictionary), batch.pre.entries
+        active = jumprelu.active(batch.pre.dense) if entries is None else jumprelu.active_at(entries)
+        penalty = active.sum() / len(batch.x)
         if self.penalty == "target":
             penalty = (penalty / (self.target_l0 or USUAL_L0) - 1).square()
         return {

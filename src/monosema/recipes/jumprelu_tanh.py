@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary, initialise_
+from monosema.dictionaries import Dictionary, Preactivations, initialise_
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.jumprelu import JumpReLUFamily, jumprelu_of
 from monosema.recipes.recipe import recipes, require, squared_error
@@ -61,6 +61,10 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
         nth = max(round(share * len(pre)), 1)
         bar = pre.kthvalue(len(pre) - nth + 1, dim=0).values
         dictionary.b_enc.add_(jumprelu_of(dictionary).threshold - bar)
+
+    def select(self, dictionary: Dictionary, pre: Preactivations, moment: Moment) -> Float[Tensor, "batch width"]:
+        """All of them: the last term is about those that are below their thresholds."""
+        return dictionary.activation(pre.dense)
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R, the tanh penalty, and the pre-activation loss."""

@@ -7,6 +7,7 @@ from monosema.dictionaries import ActivationFunction, ReLU
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, squared_error
+from monosema.recipes.sums import l1
 
 
 @recipes.register("l1")
@@ -34,5 +35,5 @@ class L1Recipe(Penalised):
         """R + λ s ‖f‖₁."""
         return {
             "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), batch.dense_codes().float().sum(1).mean()),
+            "l1": Term(self.coefficient(moment), l1(batch.codes)),
         }

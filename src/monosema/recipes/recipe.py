@@ -29,6 +29,9 @@ AVERAGING = ("signum", "schedule_free")
 """Optimisers that average their iterates, which takes the place of a learning-rate decay."""
 
 
+SPARSE = 1 / 32
+"""Share of the width up to which products over stored entries are faster than dense ones."""
+
 recipes: Registry[type["Recipe"]] = Registry("recipe")
 
 
@@ -131,13 +134,17 @@ class Recipe(ABC):
         batch = Forward(dictionary, x, y, pre, codes, dictionary.decode(codes, x))
         terms = self.terms(batch, moment) | self._revival(batch, dead)
         total = torch.stack([term.weight * term.value.float() for term in terms.values() if term.weight]).sum()
-        return Loss(total, {name: term.value for name, term in terms.items()}, codes, batch.reconstruction, pre)
+        values = {name: term.value for name, term in terms.items()}
+        return Loss(total, values, codes, batch.reconstruction, pre, _stored(dictionary, pre))
 
     def select(
         self, dictionary: Dictionary, pre: Preactivations, moment: Moment
     ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
-        """The codes of a training batch."""
-        return dictionary.activation(pre.dense)
+        """The codes of a training batch: of the entries that matter where these are few, as far as is known."""
+        bound = dictionary.activation.bound()
+        if bound is None or moment.stored is None or moment.stored > SPARSE * dictionary.spec.width:
+            return dictionary.activation(pre.dense)
+        return dictionary.activation.at(pre.above(bound))
 
     def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
         """The recipe with every `auto` replaced by a number, for one dictionary and length of run.
@@ -205,6 +212,14 @@ class Recipe(ABC):
             return {"ghost": Term(self.ghost, ghost_loss(batch.dictionary, gate, error, features))}
         aux_k = self.aux_k or max(batch.dictionary.spec.d_out // 2, 1)
         return {"aux": Term(self.aux, auxk_loss(batch.dictionary, gate, error, features, aux_k))}
+
+
+@torch.no_grad()
+def _stored(dictionary: Dictionary, pre: Preactivations) -> float | None:
+    if pre.entries is not None:
+        return len(pre.entries.values) / max(len(pre.x), 1)
+    bound = dictionary.activation.bound()
+    return None if bound is None else (pre.dense > bound).sum().item() / max(len(pre.x), 1)
 
 
 def require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:

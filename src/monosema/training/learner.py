@@ -69,11 +69,12 @@ class Learner:
         self.dead = DeadFeatures(spec.width, self.device)
         self.optimisers = Optimisers(recipe, self.dictionary)
         self.pressure: Pressure | None = None
+        self.stored: float | None = None
 
     @property
     def moment(self) -> Moment:
         """Where the run stands."""
-        return Moment(self.step_count, self.steps, self.batch_size, self.pressure)
+        return Moment(self.step_count, self.steps, self.batch_size, self.pressure, self.stored)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Learns from one batch of raw activations.
@@ -98,7 +99,7 @@ class Learner:
         fired = loss.fired()
         l0 = fired.sum().item() / len(x)
         self.dead.update(fired, len(x))
-        self.pressure = self.recipe.pressure(moment, l0, loss)
+        self.pressure, self.stored = self.recipe.pressure(moment, l0, loss), loss.stored
         self._resample(moment, x, y, loss)
         self.step_count += 1
         return {
@@ -131,6 +132,7 @@ class Learner:
             "silent": self.dead.silent,
             "step": self.step_count,
             "pressure": None if self.pressure is None else tuple(self.pressure),
+            "stored": self.stored,
             "seed": self.seed,
             "frames": [(frame.scale, frame.axes) for frame in (self.read, self.written)],
         }
@@ -140,7 +142,7 @@ class Learner:
         self.dictionary.load_state_dict(state["dictionary"])
         self.optimisers.load_state_dict(copy.deepcopy(state["optimiser"]))  # torch would share its tensors
         self.dead.silent.copy_(state["silent"])
-        self.step_count, self.seed = state["step"], state["seed"]
+        self.step_count, self.seed, self.stored = state["step"], state["seed"], state["stored"]
         self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
         self.read, self.written = (Frame(scale, axes) for scale, axes in state["frames"])
 
