@@ -13,6 +13,9 @@ from monosema.recipes.exchange import Loss, Moment
 from monosema.recipes.recipe import recipes, require
 from monosema.recipes.topk import TopKFamily
 
+SAMPLE = 1024
+"""Rows on which the threshold starts."""
+
 
 @dataclass(frozen=True)
 class BatchTopKFamily(TopKFamily):
@@ -39,7 +42,7 @@ class BatchTopKFamily(TopKFamily):
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
         """Starts the threshold at the smallest activation kept on these rows, so that inference is never dense."""
-        smallest = _smallest_kept(dictionary.encode(x))
+        smallest = _smallest_kept(dictionary.encode(x[:SAMPLE]))
         _threshold(dictionary).copy_(torch.where(smallest.isfinite(), smallest, 0.0))
 
     @torch.no_grad()

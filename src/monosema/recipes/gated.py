@@ -24,6 +24,9 @@ class GatedFamily(Penalised):
 
     usual_sparsity: ClassVar[float] = 0.05
 
+    encoder_scale: float = 0.3
+    """Size of the encoder at the start, where it is the decoder's transpose times this."""
+
     def activation(self, width: int) -> ActivationFunction:
         """Gated."""
         return Gated(width)

@@ -13,6 +13,10 @@ from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
 from monosema.recipes.penalised import USUAL_L0, Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
 
+SAMPLE = 2048
+"""Rows on which thresholds start."""
+TINY = 1e-6
+"""The least threshold and bandwidth that auto chooses."""
 SLOW = 0.99
 """How much of a feature's running spread is kept at each step."""
 
@@ -23,10 +27,12 @@ class JumpReLUFamily(Penalised):
 
     subtracts_input_bias: ClassVar[bool] = False
 
-    threshold: float = 0.001
-    """Where the thresholds start, in units of the scaled activations."""
-    bandwidth: float = 0.001
-    """Width ε of the straight-through estimator, in the same units."""
+    threshold: float | Literal["auto"] = "auto"
+    """Where the thresholds start, in units of the scaled activations (the paper's is 0.001); auto is where a third of
+    the features that are wanted are active at the start, which leaves the encoder room to grow into them."""
+    bandwidth: float | Literal["auto"] = "auto"
+    """Width ε of the straight-through estimator, in the same units (the paper's is 0.001); auto is as wide as the
+    thresholds are high at the start."""
     adaptive_bandwidth: float = 0.0
     """Each feature's bandwidth, in running standard deviations of its pre-activation; 0: `bandwidth` for all."""
     step_kernel: Literal["rectangle", "triangle", "gaussian", "epanechnikov"] = "rectangle"
@@ -34,14 +40,18 @@ class JumpReLUFamily(Penalised):
 
     def __post_init__(self):
         super().__post_init__()
-        require(self, "threshold", self.threshold >= 0, "a threshold of at least 0")
-        require(self, "bandwidth", self.bandwidth > 0, "a width above 0")
+        fits = self.threshold == "auto" or self.threshold >= 0
+        require(self, "threshold", fits, "a threshold of at least 0, or auto")
+        require(self, "bandwidth", self.bandwidth == "auto" or self.bandwidth > 0, "a width above 0, or auto")
         require(self, "adaptive_bandwidth", self.adaptive_bandwidth >= 0, "a number of standard deviations, or 0")
         require(self, "step_kernel", self.step_kernel in step_kernels, f"one of {', '.join(step_kernels)}")
 
     def activation(self, width: int) -> ActivationFunction:
         """JumpReLU."""
-        return JumpReLU(width, self.threshold, self.bandwidth, self.step_kernel, self.adaptive_bandwidth > 0)
+        # What is auto is set by `calibrate_`.
+        threshold = TINY if self.threshold == "auto" else self.threshold
+        bandwidth = TINY if self.bandwidth == "auto" else self.bandwidth
+        return JumpReLU(width, threshold, bandwidth, self.step_kernel, self.adaptive_bandwidth > 0)
 
     def select(
         self, dictionary: Dictionary, pre: Preactivations, moment: Moment
@@ -51,7 +61,15 @@ class JumpReLUFamily(Penalised):
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
-        """Starts adaptive bandwidths at the spread of these rows' pre-activations."""
+        """Sets what is `auto`, and starts adaptive bandwidths at the spread of these rows' pre-activations."""
+        jumprelu, pre = jumprelu_of(dictionary), dictionary.preactivations(x[:SAMPLE])
+        if self.threshold == "auto":
+            active = max(round((self.target_l0 or USUAL_L0) / 3 * len(pre)), 1)
+            start = max(pre.flatten().topk(min(active, pre.numel())).values[-1].item(), TINY)
+            jumprelu.threshold.fill_(start)
+            jumprelu.start = start
+        if self.bandwidth == "auto":
+            jumprelu.bandwidth.fill_(max(jumprelu.start, TINY))
         if self.adaptive_bandwidth:
             jumprelu_of(dictionary).bandwidth.copy_(self._spread(dictionary.preactivations(x)))
 
@@ -87,6 +105,12 @@ class JumpReLURecipe(JumpReLUFamily):
     name: ClassVar[str] = "jumprelu"
     usual_sparsity: ClassVar[float] = 1e-3
 
+    encoder_lr: float = 0.3
+    """Learning rate of the encoder's matrix, relative to that of all else."""
+    encoder_scale: float = 0.3
+    """Size of the encoder at the start, where it is the decoder's transpose times this."""
+    lr_warmup: float = 0.1
+    """Fraction of the run over which the learning rate rises linearly from zero; again after each resampling."""
     betas: tuple[float, float] = (0.0, 0.999)
     """Adam's decay rates; the paper has no momentum."""
     penalty: Literal["l0", "target"] = "l0"

@@ -32,9 +32,9 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
 
     lr_decay: float = 0.2
     """Fraction of the run, at its end, over which the learning rate falls linearly to zero."""
-    threshold: float = 0.1
+    threshold: float | Literal["auto"] = 0.1
     """Where the thresholds start, in units of the scaled activations."""
-    bandwidth: float = 2.0
+    bandwidth: float | Literal["auto"] = 2.0
     """Width ε of the straight-through estimator, in the same units."""
     sparsity_warmup: float = 1.0
     """Fraction of the run over which the sparsity term rises linearly from zero."""

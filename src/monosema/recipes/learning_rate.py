@@ -28,10 +28,10 @@ FITS = {
     "l1": Fit(1e-3),
     "p_anneal": Fit(1e-3),
     "entropy": Fit(1e-3),
-    "gated": Fit(1e-3),
-    "gated_ri_l1": Fit(1e-3),
-    "gated_anneal": Fit(1e-3),
-    "jumprelu": Fit(1e-3),
+    "gated": Fit(6e-3),
+    "gated_ri_l1": Fit(6e-3),
+    "gated_anneal": Fit(6e-3),
+    "jumprelu": Fit(6e-3),
     "jumprelu_tanh": Fit(1e-3),
 }
 OTHER_OPTIMISERS = {

@@ -1,0 +1,115 @@
+"""Training steps of ours and of public libraries, in alternation, at one size and precision.
+
+    python benchmarks/step_peers.py --peers /path/to/peers/bin/python [--only topk gated] [--float32] [--json]
+
+Each library runs in a process of its own and makes a step when it is its turn, on the same activations; the others
+wait. Medians of the repeats. `warmup` steps come first: dictionaries with a penalty are dense at the start, and their
+step becomes faster as they become sparse, ours by `target_l0`. docs/quality.md says how to install the peers; sparsify
+goes beside them (`pip install --no-deps eai-sparsify==1.3.3` and what it imports).
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from harvest import machine
+
+NAMES = {"product": "the encoder's product", "ours": "monosema", "dl": "dictionary_learning", "sl": "SAELens"}
+LIBRARIES = ("product", "ours", "dl", "sl", "sparsify")
+ARCHITECTURES = ("topk", "batch_topk", "matryoshka", "jumprelu", "gated", "april_l1", "l1")
+WARMUP = {"jumprelu": 40, "gated": 40, "april_l1": 40, "l1": 40}
+"""Steps of ours before the measured ones, where sparsity has to be learned; 3 for all others."""
+
+
+class Worker:
+    """A library in a process of its own."""
+
+    def __init__(self, python: str, job: dict[str, Any]):
+        command = [python, str(Path(__file__).with_name("step_worker.py")), json.dumps(job)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._answer("ready")
+
+    def step(self) -> float:
+        """Milliseconds of one step."""
+        return float(self._ask("step"))
+
+    def end(self) -> float:
+        """Peak memory in GiB."""
+        return float(self._ask("end"))
+
+    def _ask(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self, expected: str = "") -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:  # libraries print, too
+            if line.strip() == expected or (not expected and line[:1].isdigit()):
+                return line
+        assert self.process.stderr is not None
+        raise SystemExit(self.process.stderr.read()[-2000:])
+
+
+def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Medians of each library that has the architecture."""
+    libraries = [name for name in LIBRARIES if name != "sparsify" or architecture == "topk"]
+    if settings.peers is None:
+        libraries = ["product", "ours"]
+    workers = {}
+    for library in libraries:
+        warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
+        job = {"library": library, "architecture": architecture, "autocast": not settings.float32, "warmup": warmup}
+        job |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch")} | {"steps": 1000}
+        python = sys.executable if library in ("product", "ours") else str(settings.peers)
+        workers[library] = Worker(python, job)
+    times: dict[str, list[float]] = {library: [] for library in libraries}
+    for _ in range(settings.repeats):
+        for library, worker in workers.items():
+            times[library].append(worker.step())
+    return {
+        library: {"milliseconds": round(statistics.median(found), 1), "peak_gib": round(workers[library].end(), 2)}
+        for library, found in times.items()
+    }
+
+
+def show(architecture: str, found: dict[str, dict[str, float]]) -> None:
+    own, limit = (found[name]["milliseconds"] for name in ("ours", "product"))
+    print(architecture)
+    for library, figures in found.items():
+        milliseconds, ratio = figures["milliseconds"], figures["milliseconds"] / own
+        versus = f"{own / limit:8.1f} × the product" if library == "ours" else f"{ratio:8.2f} × ours"
+        print(f"    {NAMES.get(library, library):24}{milliseconds:10.1f} ms{versus}{figures['peak_gib']:8.2f} GiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in {"d": 512, "width": 16_384, "k": 32, "batch": 4096, "repeats": 7}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
+    parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
+    parser.add_argument("--float32", action="store_true", help="multiply in float32, not bfloat16")
+    parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
+    settings = parser.parse_args()
+    result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine()}
+    result |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch", "repeats")}
+    result["precision"] = "float32" if settings.float32 else "bfloat16"
+    result["steps"] = {}
+    for architecture in settings.only:
+        result["steps"][architecture] = measure(architecture, settings)
+        if not settings.json:
+            show(architecture, result["steps"][architecture])
+    if settings.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
