@@ -20,10 +20,21 @@ from typing import Any
 from harvest import machine
 
 NAMES = {"product": "the encoder's product", "ours": "monosema", "dl": "dictionary_learning", "sl": "SAELens"}
-LIBRARIES = ("product", "ours", "dl", "sl", "sparsify")
-ARCHITECTURES = ("topk", "batch_topk", "matryoshka", "jumprelu", "gated", "april_l1", "l1")
+ARCHITECTURES = {
+    "topk": {"ours": "topk", "dl": "topk", "sl": "topk", "sparsify": "topk"},
+    "batch_topk": {"ours": "batch_topk", "dl": "batch_topk", "sl": "batchtopk"},
+    "matryoshka": {"ours": "matryoshka", "dl": "matryoshka", "sl": "matryoshka"},
+    "jumprelu": {"ours": "jumprelu", "dl": "jumprelu", "sl": "jumprelu"},
+    "gated": {"ours": "gated", "dl": "gated", "sl": "gated"},
+    "april_l1": {"ours": "april_l1", "dl": "april", "sl": "standard"},
+    "l1": {"ours": "l1", "dl": "standard", "sl": "standard"},
+}
+"""What each library calls it."""
 WARMUP = {"jumprelu": 40, "gated": 40, "april_l1": 40, "l1": 40}
 """Steps of ours before the measured ones, where sparsity has to be learned; 3 for all others."""
+
+RUN = {"point": "x", "steps": 1000, "seed": 0, "lr": None, "coefficient": 0.1, "settings": {}}
+"""The rest of what a trainer is told; a peer's step costs the same at any rate and coefficient."""
 
 
 class Worker:
@@ -61,17 +72,15 @@ class Worker:
 
 def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Medians of each library that has the architecture."""
-    libraries = [name for name in LIBRARIES if name != "sparsify" or architecture == "topk"]
-    if settings.peers is None:
-        libraries = ["product", "ours"]
     workers = {}
-    for library in libraries:
-        warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
-        job = {"library": library, "architecture": architecture, "autocast": not settings.float32, "warmup": warmup}
-        job |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch")} | {"steps": 1000}
-        python = sys.executable if library in ("product", "ours") else str(settings.peers)
-        workers[library] = Worker(python, job)
-    times: dict[str, list[float]] = {library: [] for library in libraries}
+    for library, name in {"product": "", **ARCHITECTURES[architecture]}.items():
+        own = library in ("product", "ours")
+        if own or settings.peers:
+            warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
+            job = {"library": library, "architecture": name, "autocast": not settings.float32, "warmup": warmup}
+            job |= {key: getattr(settings, key) for key in ("d", "width", "batch")} | RUN | {"target": settings.k}
+            workers[library] = Worker(sys.executable if own else str(settings.peers), job)
+    times: dict[str, list[float]] = {library: [] for library in workers}
     for _ in range(settings.repeats):
         for library, worker in workers.items():
             times[library].append(worker.step())

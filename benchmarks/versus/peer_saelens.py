@@ -60,7 +60,7 @@ def _architecture(job: dict[str, Any], width: int) -> tuple[Any, Any, dict[str, 
         name = {"topk": "TopK", "batchtopk": "BatchTopK", "matryoshka": "MatryoshkaBatchTopK"}[architecture]
         options: dict[str, Any] = {"k": job["target"]}
         if architecture == "matryoshka":
-            options["matryoshka_widths"] = [*MATRYOSHKA_WIDTHS[:-1], width]
+            options["matryoshka_widths"] = [edge * width // MATRYOSHKA_WIDTHS[-1] for edge in MATRYOSHKA_WIDTHS]
     elif architecture == "jumprelu":
         name, options = "JumpReLU", {"l0_coefficient": job["coefficient"], "l0_warm_up_steps": ramp}
     elif architecture == "jumprelu_quadratic":

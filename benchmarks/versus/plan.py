@@ -61,11 +61,7 @@ def wanted(trainer: Trainer, results: Results) -> list[Cell]:
         first, second = (results.best_try(cells[lr].id) for lr in (below, above))
         return bool(first and second and comparable(first) < comparable(second))
 
-    found = [
-        middle,
-        high,
-        *(lr for lr in cells if lr is None or (lr == trainer.default_lr and lr not in (middle, high))),
-    ]
+    found = [middle, high, None if None in cells else trainer.default_lr]
     if not rises(middle, high):
         found.append(low)
         if not rises(low, middle):

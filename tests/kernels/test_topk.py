@@ -78,6 +78,14 @@ def test_batch_topk_of_many_groups_equals_sorting_everything(seed: int, k: int, 
     assert torch.equal(batch_topk(pre, k), pre.relu() * (pre >= threshold))
 
 
+@given(st.integers(0, 2**31), st.integers(1, 40), st.sampled_from([640, 661]))
+@settings(max_examples=25, deadline=None)
+def test_topk_of_many_groups_equals_sorting_every_row(seed: int, k: int, width: int):
+    pre = torch.randn(24, width, generator=torch.Generator().manual_seed(seed))
+    threshold = pre.sort(dim=1, descending=True).values[:, k - 1, None]
+    assert torch.equal(topk(pre, k).to_dense(), pre.relu() * (pre >= threshold))
+
+
 def test_an_empty_batch_has_empty_codes():
     pre = torch.zeros(0, 5)
     assert topk(pre, 2).to_dense().shape == batch_topk(pre, 2).shape == (0, 5)

@@ -3,6 +3,7 @@
 from monosema.dictionaries.activation_functions import (
     ActivationFunction,
     BatchTopK,
+    Bounded,
     ReLU,
     TopK,
     activation_functions,
@@ -20,6 +21,7 @@ from monosema.dictionaries.step_kernels import step_kernels
 __all__ = [
     "ActivationFunction",
     "BatchTopK",
+    "Bounded",
     "Dense",
     "Dictionary",
     "Gated",

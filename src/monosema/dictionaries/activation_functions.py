@@ -39,17 +39,6 @@ class ActivationFunction(nn.Module, ABC):
         """
         return pre
 
-    def bound(self) -> Float[Tensor, "*width_or_one"] | None:
-        """What a pre-activation must exceed to matter: below, its code is zero and has no gradient.
-
-        None where no such bound is known before all pre-activations are.
-        """
-        return None
-
-    def at(self, entries: RaggedCodes) -> RaggedCodes:
-        """The codes, from the pre-activations above the bound."""
-        raise NotImplementedError(f"{self.name} has no bound")
-
     def options(self) -> dict[str, Any]:
         """The constructor's arguments other than the width, as JSON values."""
         return {}
@@ -61,11 +50,23 @@ class ActivationFunction(nn.Module, ABC):
         """Puts the parameters of some features back to where they started."""
 
 
+class Bounded(ActivationFunction):
+    """An activation function of which is known, before any pre-activation is, what one must exceed to matter."""
+
+    @abstractmethod
+    def bound(self) -> Float[Tensor, "*width_or_one"]:
+        """What a pre-activation must exceed to matter: below, its code is zero and has no gradient."""
+
+    @abstractmethod
+    def at(self, entries: RaggedCodes) -> RaggedCodes:
+        """The codes, from the pre-activations above the bound."""
+
+
 activation_functions: Registry[type[ActivationFunction]] = Registry("activation function")
 
 
 @activation_functions.register("relu")
-class ReLU(ActivationFunction):
+class ReLU(Bounded):
     """`max(pre, 0)`."""
 
     name = "relu"

@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
+from monosema.dictionaries.activation_functions import Bounded, activation_functions
 from monosema.kernels import RaggedCodes
 
 
 @activation_functions.register("gated")
-class Gated(ActivationFunction):
+class Gated(Bounded):
     """`1[pre + b_gate > 0] · relu(e^{r_mag} pre + b_mag)` (Rajamanoharan et al. 2024, arXiv 2404.16014).
 
     Both halves read one encoder, up to a scale for each feature. The gate passes no gradient: a recipe trains `b_gate`

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions
+from monosema.dictionaries.activation_functions import Bounded, activation_functions
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.step_kernels import REACH, jump, step, step_kernels
 from monosema.errors import InputError
@@ -14,7 +14,7 @@ from monosema.kernels import RaggedCodes, SparseCodes, to_sparse
 
 
 @activation_functions.register("jumprelu")
-class JumpReLU(ActivationFunction):
+class JumpReLU(Bounded):
     """`pre · 1[pre > θ]` with a threshold for each feature (Rajamanoharan et al. 2024, arXiv 2407.14435).
 
     The thresholds learn through a straight-through estimator: a kernel of width `bandwidth` around each stands in for

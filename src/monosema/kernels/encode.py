@@ -36,8 +36,8 @@ def encode_topk(
     for pre in _product(centred, weight, bias):
         indices.append(largest_of_rows(pre, k))
         found.append(pre.gather(1, indices[-1]))
-    chosen = torch.cat(indices) if indices else x.new_zeros(0, k, dtype=torch.long)
-    codes = SparseCodes(chosen, torch.cat(found) if found else x.new_zeros(0, k), len(bias))
+    chosen = torch.cat(indices)
+    codes = SparseCodes(chosen, torch.cat(found), len(bias))
     values = _with_gradients(codes.ragged(), x, weight, bias, shift, centred)
     return codes._replace(values=values.view(chosen.shape).relu())
 

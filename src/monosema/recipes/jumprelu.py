@@ -62,8 +62,9 @@ class JumpReLUFamily(Penalised):
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
         """Sets what is `auto`, and starts adaptive bandwidths at the spread of these rows' pre-activations."""
-        jumprelu, pre = jumprelu_of(dictionary), dictionary.preactivations(x[:SAMPLE])
+        jumprelu = jumprelu_of(dictionary)
         if self.threshold == "auto":
+            pre = dictionary.preactivations(x[:SAMPLE])
             active = max(round((self.target_l0 or USUAL_L0) / 3 * len(pre)), 1)
             start = max(pre.flatten().topk(min(active, pre.numel())).values[-1].item(), TINY)
             jumprelu.threshold.fill_(start)
@@ -71,7 +72,7 @@ class JumpReLUFamily(Penalised):
         if self.bandwidth == "auto":
             jumprelu.bandwidth.fill_(max(jumprelu.start, TINY))
         if self.adaptive_bandwidth:
-            jumprelu_of(dictionary).bandwidth.copy_(self._spread(dictionary.preactivations(x)))
+            jumprelu.bandwidth.copy_(self._spread(dictionary.preactivations(x)))
 
     @torch.no_grad()
     def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:

@@ -55,8 +55,8 @@ class MatryoshkaRecipe(BatchTopKFamily):
         assert isinstance(codes, RaggedCodes)
         reconstruction = batch.dictionary.decode_nothing(batch.x)
         errors = []
-        for start, end in pairwise((0, *self.ends(codes.width))):
+        for start, end in pairwise((0, *self.ends(codes.width)[:-1])):
             part = codes.only((codes.columns >= start) & (codes.columns < end))
             reconstruction = reconstruction + decoder.apply_sparse(part, batch.dictionary.W_dec)
             errors.append(squared_error(batch.y, reconstruction))
-        return errors
+        return [*errors, squared_error(batch.y, batch.reconstruction)]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, Dictionary, Preactivations, Spec, initialise_
+from monosema.dictionaries import ActivationFunction, Bounded, Dictionary, Preactivations, Spec, initialise_
 from monosema.errors import InputError
 from monosema.kernels import RaggedCodes, SparseCodes
 from monosema.recipes.auxk import auxk_loss
@@ -135,16 +135,16 @@ class Recipe(ABC):
         terms = self.terms(batch, moment) | self._revival(batch, dead)
         total = torch.stack([term.weight * term.value.float() for term in terms.values() if term.weight]).sum()
         values = {name: term.value for name, term in terms.items()}
-        return Loss(total, values, codes, batch.reconstruction, pre, _stored(dictionary, pre))
+        return Loss(total, values, codes, batch.reconstruction, pre, _stored(dictionary.activation, pre))
 
     def select(
         self, dictionary: Dictionary, pre: Preactivations, moment: Moment
     ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
         """The codes of a training batch: of the entries that matter where these are few, as far as is known."""
-        bound = dictionary.activation.bound()
-        if bound is None or moment.stored is None or moment.stored > SPARSE * dictionary.spec.width:
-            return dictionary.activation(pre.dense)
-        return dictionary.activation.at(pre.above(bound))
+        activation, few = dictionary.activation, SPARSE * dictionary.spec.width
+        if isinstance(activation, Bounded) and moment.stored is not None and moment.stored <= few:
+            return activation.at(pre.above(activation.bound()))
+        return activation(pre.dense)
 
     def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
         """The recipe with every `auto` replaced by a number, for one dictionary and length of run.
@@ -215,11 +215,12 @@ class Recipe(ABC):
 
 
 @torch.no_grad()
-def _stored(dictionary: Dictionary, pre: Preactivations) -> float | None:
-    if pre.entries is not None:
-        return len(pre.entries.values) / max(len(pre.x), 1)
-    bound = dictionary.activation.bound()
-    return None if bound is None else (pre.dense > bound).sum().item() / max(len(pre.x), 1)
+def _stored(activation: ActivationFunction, pre: Preactivations) -> float | None:
+    """How many pre-activations a row exceed the activation function's bound, if it has one."""
+    if not isinstance(activation, Bounded):
+        return None
+    stored = (pre.dense > activation.bound()).sum().item() if pre.entries is None else len(pre.entries.values)
+    return stored / max(len(pre.x), 1)
 
 
 def require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:

@@ -153,7 +153,7 @@ class Learner:
         norm = torch.nn.utils.get_total_norm(grads).item()
         if not math.isfinite(norm):
             self.dictionary.zero_grad()
-        elif norm > self.recipe.grad_clip:
+        elif norm > self.recipe.grad_clip:  # torch's own clipping would go over short gradients, too
             for grad in grads:
                 grad.mul_(self.recipe.grad_clip / norm)
         return norm

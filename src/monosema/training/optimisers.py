@@ -109,8 +109,8 @@ def _signum(recipe: Recipe, parameters: Mapping[str, Tensor]) -> list[Any]:
 
     descent = torch.optim.SGD(_groups(recipe, parameters))
     descent.register_step_pre_hook(_take_signs)
-    ScheduleFreeWrapper.swap = staticmethod(_swap)  # its own wants rows that lie together in memory
     wrapper = ScheduleFreeWrapper(descent, momentum=MOMENTUM)
+    wrapper.swap = _swap  # its own wants rows that lie together in memory
     wrapper.train()
     return [wrapper]
 

@@ -1,0 +1,81 @@
+"""What each kernel of a sparse training step takes beside the dense expressions that it replaces.
+
+    python benchmarks/kernels.py [--d 512] [--width 16384] [--k 32] [--batch 4096] [--repeats 9] [--json]
+
+All take turns in one process; medians of the repeats, products in bfloat16.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+
+import torch
+from harvest import machine
+
+from monosema.kernels import encode_topk, sparse_decode
+from monosema.kernels.entries import products_at, transposed, weighted_sums
+
+
+def sides(d: int, width: int, k: int, batch: int) -> dict[str, Callable[[], object]]:
+    """Each operation, by name."""
+    generator = torch.Generator().manual_seed(0)
+    x, grad = (torch.randn(batch, d, generator=generator) for _ in range(2))
+    encoder = torch.randn(width, d, generator=generator).div(d**0.5).mT
+    decoder, bias = torch.randn(width, d, generator=generator), torch.zeros(width)
+    low_x, low_grad, low_encoder, low_decoder = (t.bfloat16() for t in (x, grad, encoder, decoder))
+
+    def encode() -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return encode_topk(x, encoder, bias, k)
+
+    codes = encode_topk(x, encoder, bias, k)
+    entries, dense = codes.ragged(), codes.to_dense().bfloat16()
+    by_column = transposed(entries.offsets, entries.columns, width)
+    factors = entries.values[by_column.order]
+    matrix = torch.sparse_csr_tensor(by_column.offsets, by_column.rows, factors, (width, batch), check_invariants=False)
+    return {
+        "encode: the product alone": lambda: low_x @ low_encoder,
+        "encode: product and torch.topk": lambda: (low_x @ low_encoder).topk(k, dim=1),
+        "encode: encode_topk": encode,
+        "decode: dense product": lambda: dense @ low_decoder,
+        "decode: sparse_decode": lambda: sparse_decode(codes, decoder),
+        "gradient of a weight: dense product": lambda: dense.T @ low_grad,
+        "gradient of a weight: sparse matrix product": lambda: matrix @ grad,
+        "gradient of a weight: transposed": lambda: transposed(entries.offsets, entries.columns, width),
+        "gradient of a weight: weighted_sums": lambda: weighted_sums(
+            by_column.offsets, by_column.rows, factors, low_grad
+        ),
+        "gradient of the codes: dense product, gathered": lambda: (low_grad @ low_decoder.T).gather(1, codes.indices),
+        "gradient of the codes: products_at": lambda: products_at(entries.offsets, entries.columns, grad, decoder),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in {"d": 512, "width": 16_384, "k": 32, "batch": 4096, "repeats": 9}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
+    settings = parser.parse_args()
+    operations = sides(settings.d, settings.width, settings.k, settings.batch)
+    times: dict[str, list[float]] = {name: [] for name in operations}
+    for repeat in range(settings.repeats + 1):  # the first warms up
+        for name, operation in operations.items():
+            start = time.perf_counter()
+            operation()
+            if repeat:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    medians = {name: round(statistics.median(found), 2) for name, found in times.items()}
+    if settings.json:
+        about = {"date": date.today().isoformat(), "machine": machine()} | vars(settings)
+        del about["json"]
+        print(json.dumps(about | {"milliseconds": medians}, indent=2, ensure_ascii=False))
+    else:
+        for name, value in medians.items():
+            print(f"{name:52}{value:10.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
