@@ -48,6 +48,9 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"aligned": True},
     {"k_start": 128, "k_anneal": 0.3},
     {"betas": [0.9, 0.99]},
+    {"betas": [0.8, 0.999]},
+    {"encoder_lr": 0.5},
+    {"encoder_scale": 0.2},
     {"aux": 0.0},
     {"lr_decay": 1.0},
     {"aux": 0.0, "ghost": 1.0},
@@ -74,6 +77,20 @@ class Run:
         return json.dumps({**asdict(self), "lr": None}, sort_keys=True)
 
 
+PAPER = {"threshold": 0.001, "bandwidth": 0.001, "encoder_scale": 1.0, "encoder_lr": 1.0, "lr_warmup": 0.02}
+"""What `jumprelu` is in the paper where its defaults differ here."""
+OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
+    ("batch_topk", 8e-3, {}),
+    ("gated", 6e-3, {}),
+    ("gated", 6e-3, {"encoder_scale": 1.0}),
+    ("jumprelu", 6e-3, {}),
+    ("jumprelu", 1e-3, PAPER),
+    ("april_l1", 3e-3, {}),
+    ("hierarchical_topk", 8e-3, {}),
+)
+"""Other recipes, with their defaults and as they were."""
+
+
 def rates() -> Iterator[Run]:
     """Every recipe at one setting; for some, other lengths, widths, batch sizes and optimisers."""
     main = ("topk", "batch_topk", "jumprelu", "gated", "april_l1", "matryoshka", "l1", "p_anneal")
@@ -92,13 +109,12 @@ def rates() -> Iterator[Run]:
 
 
 def options() -> Iterator[Run]:
-    """`topk` at one rate, with one option changed at a time; smaller batches; and the recipe that nests budgets."""
+    """`topk` at one rate, with one option changed at a time; smaller batches; other recipes."""
     for changed in OPTIONS:
         rest = {name: value for name, value in changed.items() if name != "lr"}
         yield Run("topk", changed.get("lr", 8e-3), options=rest)
     yield Run("topk", 6e-3, batch=256)
-    yield Run("batch_topk", 8e-3)
-    yield Run("hierarchical_topk", 8e-3)
+    yield from (Run(name, lr, options=changed) for name, lr, changed in OTHERS)
 
 
 PLANS = {"rates": rates, "options": options}
