@@ -4,7 +4,8 @@ from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
 from monosema.kernels.decode import sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
-from monosema.kernels.topk import batch_topk, topk, where_true
+from monosema.kernels.search import where_true
+from monosema.kernels.topk import batch_topk, topk
 
 __all__ = [
     "RaggedCodes",

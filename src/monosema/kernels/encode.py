@@ -14,9 +14,9 @@ from torch import Tensor
 from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import transposed, weighted_sums
 from monosema.kernels.precision import product_dtype
-from monosema.kernels.topk import largest_of_rows, where_true
+from monosema.kernels.search import above_zero, largest_of_rows
 
-BUFFER = 2**22
+BUFFER = 2**23
 """Entries of the product that are held at a time."""
 
 
@@ -91,14 +91,16 @@ def encode_above(
 
 @torch.no_grad()
 def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> RaggedCodes:
+    """The bound is taken off with the bias, for nothing, so that one compares with zero."""
     width, counts, columns, found = len(bias), [], [], []
-    for pre in _product(centred, weight, bias):
-        places = where_true(pre > bound.to(pre.dtype))
-        counts.append((places // width).bincount(minlength=len(pre)))
+    for beyond in _product(centred, weight, bias - bound):
+        places = above_zero(beyond)
+        counts.append((places // width).bincount(minlength=len(beyond)))
         columns.append(places % width)
-        found.append(pre.flatten()[places])
-    offsets = F.pad(torch.cat(counts).cumsum(0), (1, 0))
-    return RaggedCodes(offsets, torch.cat(columns), torch.cat(found), width)
+        found.append(beyond.flatten()[places])
+    offsets, chosen = F.pad(torch.cat(counts).cumsum(0), (1, 0)), torch.cat(columns)
+    values = torch.cat(found)
+    return RaggedCodes(offsets, chosen, (values + bound.expand_as(bias)[chosen]).to(values.dtype), width)
 
 
 @torch.no_grad()

@@ -107,7 +107,7 @@ class Learner:
             "loss": total,
             **{name: term.item() for name, term in loss.terms.items()},
             "l0": l0,
-            "fve": 1 - (loss.terms["error"] / y.var(0, correction=0).sum()).item(),
+            "fve": 1 - (loss.terms["error"] / (y - y.mean(0)).square().sum(1).mean()).item(),
             "dead": dead.float().mean().item(),
             "lr": lr,
             "grad_norm": grad_norm,
