@@ -1,6 +1,6 @@
 """What each kernel of a sparse training step takes beside the dense expressions that it replaces.
 
-    python benchmarks/kernels.py [--d 512] [--width 16384] [--k 32] [--batch 4096] [--repeats 9] [--json]
+    python benchmarks/kernel_times.py [--d 512] [--width 16384] [--k 32] [--batch 4096] [--repeats 9] [--json]
 
 All take turns in one process; medians of the repeats, products in bfloat16.
 """
