@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.kernels.entries import products_at, transposed, weighted_sums
+from monosema.kernels import entries as kernel
+from monosema.kernels.entries import products_at, transposed, weighted_sums, weighted_sums_
 from tests.kernels.strategies import assert_product_close, quick
 
 Entries = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -29,6 +30,20 @@ def test_weighted_sums_are_the_product_with_a_table(case: Entries, d: int, dtype
     offsets, columns, values, dense = case
     table = torch.randn(dense.shape[1], d).to(dtype)
     assert_product_close(weighted_sums(offsets, columns, values, table), dense.to(dtype), table)
+
+
+@quick
+@given(entries(), st.integers(1, 5), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+def test_a_weights_gradient_is_the_transposed_product_whatever_it_is_written_into(
+    case: Entries, d: int, dtype: torch.dtype
+):
+    offsets, columns, values, dense = case
+    table = torch.randn(len(dense), d).to(dtype)
+    wide = torch.full((d, dense.shape[1]), torch.nan, dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "ROWS", 2)
+        weighted_sums_(wide.T, offsets, columns, values, table)
+    assert_product_close(wide.T.to(dtype), dense.T.to(dtype), table)
 
 
 @quick

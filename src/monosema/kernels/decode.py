@@ -5,8 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import products_at, transposed, weighted_sums
+from monosema.kernels.entries import products_at, weighted_sums, weighted_sums_
 from monosema.kernels.precision import product_dtype
+from monosema.kernels.spare import gradient_like
 
 
 def sparse_decode(codes: SparseCodes | RaggedCodes, weight: Float[Tensor, "width d"]) -> Float[Tensor, "batch d"]:
@@ -34,7 +35,6 @@ class _Decode(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             grad_values = products_at(offsets, columns, grad, weight).to(values.dtype)
         if ctx.needs_input_grad[3]:
-            by_column = transposed(offsets, columns, len(weight))
-            table, factors = grad.to(ctx.dtype), values[by_column.order]
-            grad_weight = weighted_sums(by_column.offsets, by_column.rows, factors, table).to(weight.dtype)
+            grad_weight = gradient_like(weight)
+            weighted_sums_(grad_weight, offsets, columns, values, grad.to(ctx.dtype))
         return None, None, grad_values, grad_weight

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import transposed, weighted_sums
+from monosema.kernels.entries import weighted_sums, weighted_sums_
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import above_zero, largest_of_rows
+from monosema.kernels.spare import gradient_like
 
 BUFFER = 2**23
 """Entries of the product that are held at a time."""
@@ -139,10 +140,8 @@ class _Entries(torch.autograd.Function):
         if x_needs:
             grad_x = weighted_sums(offsets, columns, grad, weight.mT.to(ctx.dtype)).to(centred.dtype)
         if weight_needs:
-            by_column = transposed(offsets, columns, weight.shape[1])
-            table = centred.to(ctx.dtype)
-            grad_weight = weighted_sums(by_column.offsets, by_column.rows, grad[by_column.order], table)
-            grad_weight = grad_weight.to(weight.dtype).mT
+            grad_weight = gradient_like(weight)
+            weighted_sums_(grad_weight.mT, offsets, columns, grad, centred.to(ctx.dtype))
         if bias_needs or shift_needs:
             grad_bias = weight.new_zeros(weight.shape[1]).index_add_(0, columns, grad.to(weight.dtype))
         if shift_needs:

@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+ROWS = 4096
+"""Rows of a weight's gradient that are made at a time."""
+
 
 def weighted_sums(
     offsets: Int[Tensor, " rows+1"],
@@ -24,6 +27,29 @@ def weighted_sums(
         return table.new_zeros(len(offsets) - 1, table.shape[1])
     weights = values.to(table.dtype)
     return F.embedding_bag(columns, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+def weighted_sums_(
+    out: Float[Tensor, "width d"],
+    offsets: Int[Tensor, " rows+1"],
+    columns: Int[Tensor, " entries"],
+    values: Float[Tensor, " entries"],
+    table: Float[Tensor, "rows d"],
+) -> None:
+    """Writes `S.T @ table` into `out`: the gradient of a weight, which may be of another precision than `table`.
+
+    On a CPU it is made some rows at a time, so that nothing else as large as the weight is needed.
+    """
+    by_column = transposed(offsets, columns, len(out))
+    factors, ends = values[by_column.order], by_column.offsets
+    if out.device.type != "cpu":
+        out.copy_(weighted_sums(ends, by_column.rows, factors, table))
+        return
+    for start in range(0, len(out), ROWS):
+        part = ends[start : start + ROWS + 1]
+        first, last = int(part[0]), int(part[-1])
+        rows, weights = by_column.rows[first:last], factors[first:last]
+        out[start : start + ROWS] = weighted_sums(part - first, rows, weights, table)
 
 
 def products_at(

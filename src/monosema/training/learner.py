@@ -13,6 +13,7 @@ from torch import Tensor
 from monosema.activations.normalise import geometric_median
 from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
+from monosema.kernels.spare import keep_gradient_
 from monosema.recipes import Loss, Moment, Pressure, Recipe
 from monosema.training.dead_features import DeadFeatures
 from monosema.training.frame import Frame, fold_, frame_of
@@ -168,7 +169,8 @@ class Learner:
         assert self.recipe.lr != "auto"
         lr = self.recipe.lr * self.recipe.lr_scale(moment)
         self.optimisers.step(lr)
-        self.dictionary.zero_grad()
+        for parameter in self.dictionary.parameters():
+            keep_gradient_(parameter)
         self.recipe.after_step_(self.dictionary, loss)
         return lr
 
