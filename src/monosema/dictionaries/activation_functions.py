@@ -53,6 +53,9 @@ class ActivationFunction(nn.Module, ABC):
 class Bounded(ActivationFunction):
     """An activation function of which is known, before any pre-activation is, what one must exceed to matter."""
 
+    few: ClassVar[float] = 1 / 12
+    """Share of the pre-activations above the bound up to which it is faster to store them than to compute them all."""
+
     @abstractmethod
     def bound(self) -> Float[Tensor, "*width_or_one"]:
         """What a pre-activation must exceed to matter: below, its code is zero and has no gradient."""

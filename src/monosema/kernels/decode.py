@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import products_at, weighted_sums, weighted_sums_
+from monosema.kernels.entries import products_at, weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.spare import gradient_like
 
@@ -23,18 +23,19 @@ def sparse_decode(codes: SparseCodes | RaggedCodes, weight: Float[Tensor, "width
 class _Decode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(offsets, columns, values, weight)
-        ctx.dtype = product_dtype(weight)
-        return weighted_sums(offsets, columns, values, weight)
+        active = without_zeros(offsets, columns, values)
+        ctx.save_for_backward(offsets, columns, weight, *active)
+        ctx.dtype, ctx.values_dtype = product_dtype(weight), values.dtype
+        return weighted_sums(*active, weight)
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,) = grad_outputs
-        offsets, columns, values, weight = ctx.saved_tensors
+        offsets, columns, weight, *active = ctx.saved_tensors
         grad_values = grad_weight = None
         if ctx.needs_input_grad[2]:
-            grad_values = products_at(offsets, columns, grad, weight).to(values.dtype)
+            grad_values = products_at(offsets, columns, grad, weight).to(ctx.values_dtype)
         if ctx.needs_input_grad[3]:
             grad_weight = gradient_like(weight)
-            weighted_sums_(grad_weight, offsets, columns, values, grad.to(ctx.dtype))
+            weighted_sums_(grad_weight, *active, grad.to(ctx.dtype))
         return None, None, grad_values, grad_weight

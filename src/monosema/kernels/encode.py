@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import weighted_sums, weighted_sums_
+from monosema.kernels.entries import weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import above_zero, largest_of_rows
 from monosema.kernels.spare import gradient_like
@@ -133,8 +133,8 @@ class _Entries(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
-        (grad,) = grad_outputs
         offsets, columns, weight, centred = ctx.saved_tensors
+        offsets, columns, grad = without_zeros(offsets, columns, *grad_outputs)
         _, _, _, x_needs, weight_needs, bias_needs, shift_needs, _ = ctx.needs_input_grad
         grad_x = grad_weight = grad_bias = grad_shift = None
         if x_needs:

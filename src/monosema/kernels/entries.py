@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from monosema.kernels.search import where_true
+
+MOST = 3 / 4
+"""Share of entries that are not zero from which on it is not worth sorting out those that are."""
 ROWS = 4096
 """Rows of a weight's gradient that are made at a time."""
 
@@ -67,6 +71,16 @@ def products_at(
     size = (len(left), len(right))
     pattern = torch.sparse_csr_tensor(offsets, columns, left.new_zeros(len(columns)), size, check_invariants=False)
     return torch.sparse.sampled_addmm(pattern, left, right.mT, beta=0.0).values()
+
+
+def without_zeros(
+    offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], values: Float[Tensor, " entries"]
+) -> tuple[Int[Tensor, " rows+1"], Int[Tensor, " kept"], Float[Tensor, " kept"]]:
+    """The same matrix with fewer stored zeros: with none, if there are many."""
+    kept = where_true(values != 0)
+    if len(kept) > MOST * len(values):
+        return offsets, columns, values
+    return torch.searchsorted(kept, offsets), columns[kept], values[kept]
 
 
 class Transposed(NamedTuple):

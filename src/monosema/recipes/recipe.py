@@ -29,9 +29,6 @@ AVERAGING = ("signum", "schedule_free")
 """Optimisers that average their iterates, which takes the place of a learning-rate decay."""
 
 
-SPARSE = 1 / 32
-"""Share of the width up to which products over stored entries are faster than dense ones."""
-
 recipes: Registry[type["Recipe"]] = Registry("recipe")
 
 
@@ -141,8 +138,8 @@ class Recipe(ABC):
         self, dictionary: Dictionary, pre: Preactivations, moment: Moment
     ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
         """The codes of a training batch: of the entries that matter where these are few, as far as is known."""
-        activation, few = dictionary.activation, SPARSE * dictionary.spec.width
-        if isinstance(activation, Bounded) and moment.stored is not None and moment.stored <= few:
+        activation, stored = dictionary.activation, moment.stored
+        if isinstance(activation, Bounded) and stored is not None and stored <= activation.few * dictionary.spec.width:
             return activation.at(pre.above(activation.bound()))
         return activation(pre.dense)
 
