@@ -30,8 +30,8 @@ ARCHITECTURES = {
     "l1": {"ours": "l1", "dl": "standard", "sl": "standard"},
 }
 """What each library calls it."""
-WARMUP = {"jumprelu": 40, "gated": 40, "april_l1": 40, "l1": 40}
-"""Steps of ours before the measured ones, where sparsity has to be learned; 3 for all others."""
+WARMUP = {"jumprelu": 6, "gated": 110, "april_l1": 30, "l1": 30}
+"""Steps of ours before the measured ones, where the L0 of a trained dictionary has to be reached; 3 for all others."""
 
 RUN = {"point": "x", "steps": 1000, "seed": 0, "lr": None, "coefficient": 0.1, "settings": {}}
 """The rest of what a trainer is told; a peer's step costs the same at any rate and coefficient."""
@@ -51,9 +51,10 @@ class Worker:
         """Milliseconds of one step."""
         return float(self._ask("step"))
 
-    def end(self) -> float:
-        """Peak memory in GiB."""
-        return float(self._ask("end"))
+    def end(self) -> dict[str, float]:
+        """Peak memory in GiB, and the L0 of the last step where it is known."""
+        peak, *l0 = map(float, self._ask("end").split())
+        return {"peak_gib": round(peak, 2), **({"l0": round(l0[0], 1)} if l0 else {})}
 
     def _ask(self, line: str) -> str:
         assert self.process.stdin is not None
@@ -85,7 +86,7 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
         for library, worker in workers.items():
             times[library].append(worker.step())
     return {
-        library: {"milliseconds": round(statistics.median(found), 1), "peak_gib": round(workers[library].end(), 2)}
+        library: {"milliseconds": round(statistics.median(found), 1), **workers[library].end()}
         for library, found in times.items()
     }
 
@@ -96,6 +97,7 @@ def show(architecture: str, found: dict[str, dict[str, float]]) -> None:
     for library, figures in found.items():
         milliseconds, ratio = figures["milliseconds"], figures["milliseconds"] / own
         versus = f"{own / limit:8.1f} × the product" if library == "ours" else f"{ratio:8.2f} × ours"
+        versus = f"{versus}, L0 {figures['l0']}" if "l0" in figures else versus
         print(f"    {NAMES.get(library, library):24}{milliseconds:10.1f} ms{versus}{figures['peak_gib']:8.2f} GiB")
 
 

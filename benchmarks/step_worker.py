@@ -2,8 +2,8 @@
 
     python step_worker.py '{"library": "dl", "architecture": "topk", "d": 512, "width": 16384, ...}'
 
-Prints `ready`, then answers each line read by the milliseconds of one more step, and `end` by the peak memory. The
-trainers are those of the quality benchmark.
+Prints `ready`, then answers each line read by the milliseconds of one more step, and `end` by the peak memory and, if
+the library tells, the last batch's L0. The trainers are those of the quality benchmark.
 """
 
 import json
@@ -84,7 +84,8 @@ def main() -> None:
     print("ready", flush=True)
     for number, line in enumerate(sys.stdin, job["warmup"]):
         if line.strip() == "end":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, flush=True)
+            run = getattr(step, "__self__", None)
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, getattr(run, "l0", ""), flush=True)
             return
         start = time.perf_counter()
         step(number, pool[number % len(pool)])

@@ -32,11 +32,11 @@ class Run:
             seed=job["seed"],
             autocast=job["autocast"],
         )
-        self.lr = self.learner.recipe.lr
+        self.lr, self.l0 = self.learner.recipe.lr, 0.0
 
     def step(self, number: int, x: Tensor) -> None:
         """One update on raw activations."""
-        self.learner.step({self.point: x})
+        self.l0 = self.learner.step({self.point: x})["l0"]
 
     def finish(self) -> Dictionary:
         """The dictionary for raw activations."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.kernels import RaggedCodes, SparseCodes, encode, encode_above, encode_batch_topk, encode_topk
+from monosema.kernels import RaggedCodes, SparseCodes, encode_above, encode_batch_topk, encode_topk, parts
 from tests.kernels.strategies import quick
 
 Case = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -25,7 +25,7 @@ def cases(draw: st.DrawFn) -> Case:
 @pytest.fixture(autouse=True)
 def several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of 40 at a time, so that a batch takes several parts."""
-    monkeypatch.setattr(encode, "BUFFER", 80)
+    monkeypatch.setattr(parts, "BUFFER", 80)
 
 
 def check(codes: SparseCodes | RaggedCodes, dense: Tensor, case: Case, upstream: Tensor) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from monosema.kernels import entries as kernel
+from monosema.kernels import parts
 from monosema.kernels.entries import products_at, transposed, weighted_sums, weighted_sums_
 from tests.kernels.strategies import assert_product_close, quick
 
@@ -44,6 +45,24 @@ def test_a_weights_gradient_is_the_transposed_product_whatever_it_is_written_int
         patch.setattr(kernel, "ROWS", 2)
         weighted_sums_(wide.T, offsets, columns, values, table)
     assert_product_close(wide.T.to(dtype), dense.T.to(dtype), table)
+
+
+@quick
+@given(entries(), st.integers(1, 5), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+def test_it_makes_no_difference_whether_all_products_are_made_or_those_that_are_wanted(
+    case: Entries, d: int, dtype: torch.dtype
+):
+    offsets, columns, _, dense = case
+    left, right = torch.randn(len(dense), d).to(dtype), torch.randn(dense.shape[1], d).to(dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "BUFFER", 2 * dense.shape[1])
+        found = []
+        for share in (2.0, 0.0):
+            patch.setattr(kernel, "MANY", dict.fromkeys(kernel.MANY, share))
+            found.append(products_at(offsets, columns, left, right))
+    few, all_ = found
+    assert few.dtype == all_.dtype == dtype
+    torch.testing.assert_close(few, all_)
 
 
 @quick

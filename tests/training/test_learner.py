@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 
-from monosema.dictionaries import Dictionary, Spec
+from monosema.dictionaries import Bounded, Dictionary, Spec
 from monosema.errors import InputError
 from monosema.recipes import recipes
 from monosema.training import Learner, NonFiniteLoss
@@ -246,3 +246,13 @@ def test_what_does_not_fit_is_refused(spec: Spec, sample: dict, message: str):
 def test_no_steps_are_refused():
     with pytest.raises(InputError, match="0 steps"):
         learner(recipe("topk"), steps=0)
+
+
+@pytest.mark.parametrize("name", ["l1", "gated", "jumprelu"])
+def test_how_many_features_matter_is_known_before_the_first_step(name: str):
+    one = learner(recipe(name))
+    sample = data()["x"]
+    activation = one.dictionary.activation
+    assert isinstance(activation, Bounded)
+    pre = one.dictionary.preactivations(one.read.into(sample[:256]))
+    assert one.stored == (pre > activation.bound()).sum().item() / len(pre)

@@ -34,7 +34,7 @@ class _Decode(torch.autograd.Function):
         offsets, columns, weight, *active = ctx.saved_tensors
         grad_values = grad_weight = None
         if ctx.needs_input_grad[2]:
-            grad_values = products_at(offsets, columns, grad, weight).to(ctx.values_dtype)
+            grad_values = products_at(offsets, columns, grad, weight, ctx.dtype).to(ctx.values_dtype)
         if ctx.needs_input_grad[3]:
             grad_weight = gradient_like(weight)
             weighted_sums_(grad_weight, *active, grad.to(ctx.dtype))

@@ -13,12 +13,10 @@ from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import weighted_sums, weighted_sums_, without_zeros
+from monosema.kernels.parts import product_in_parts
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import above_zero, largest_of_rows
 from monosema.kernels.spare import gradient_like
-
-BUFFER = 2**23
-"""Entries of the product that are held at a time."""
 
 
 def encode_topk(
@@ -104,15 +102,10 @@ def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> Ragg
     return RaggedCodes(offsets, chosen, (values + bound.expand_as(bias)[chosen]).to(values.dtype), width)
 
 
-@torch.no_grad()
 def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Tensor, "rows width"]]:
-    """`x W + b`, some rows at a time; each part is overwritten by the next."""
+    """In the precision of products here."""
     dtype = product_dtype(weight)
-    x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    rows = max(min(BUFFER // len(bias), len(x)), 1)
-    buffer = x.new_empty(rows, len(bias))
-    for part in x.split(rows):
-        yield torch.addmm(bias, part, weight, out=buffer[: len(part)])
+    return product_in_parts(x.to(dtype), weight.to(dtype), bias.to(dtype))
 
 
 def _with_gradients(

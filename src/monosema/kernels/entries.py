@@ -12,10 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from monosema.kernels.parts import product_in_parts
 from monosema.kernels.search import where_true
 
 MOST = 3 / 4
 """Share of entries that are not zero from which on it is not worth sorting out those that are."""
+MANY = {torch.bfloat16: 1 / 100, torch.float16: 1 / 4, torch.float32: 1 / 20, torch.float64: 1 / 20}
+"""Share of all products from which on it is faster to make them all and take some, on a CPU."""
 ROWS = 4096
 """Rows of a weight's gradient that are made at a time."""
 
@@ -61,8 +64,19 @@ def products_at(
     columns: Int[Tensor, " entries"],
     left: Float[Tensor, "rows d"],
     right: Float[Tensor, "width d"],
+    dtype: torch.dtype | None = None,
 ) -> Float[Tensor, " entries"]:
-    """The entries of `left @ right.T` where S has entries."""
+    """The entries of `left @ right.T` where S has entries.
+
+    Args:
+        offsets, columns: of S.
+        left, right: the factors.
+        dtype: what the factors may be rounded to, by default their own precision: where S has many entries, making
+            every product in bfloat16 and taking those is faster than making these alone.
+    """
+    dtype = dtype or left.dtype
+    if left.device.type == "cpu" and len(columns) > MANY[dtype] * len(left) * len(right):
+        return _taken(offsets, columns, left.to(dtype), right.to(dtype))
     if left.dtype not in (torch.float32, torch.float64):
         return products_at(offsets, columns, left.float(), right.float()).to(left.dtype)
     if len(columns) == 0:
@@ -71,6 +85,18 @@ def products_at(
     size = (len(left), len(right))
     pattern = torch.sparse_csr_tensor(offsets, columns, left.new_zeros(len(columns)), size, check_invariants=False)
     return torch.sparse.sampled_addmm(pattern, left, right.mT, beta=0.0).values()
+
+
+def _taken(offsets: Tensor, columns: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, " entries"]:
+    """Some rows of all products at a time."""
+    found, row = left.new_empty(len(columns)), 0
+    for part in product_in_parts(left, right.mT):
+        ends = offsets[row : row + len(part) + 1]
+        first, last = int(ends[0]), int(ends[-1])
+        starts = torch.arange(len(part)) * len(right)
+        torch.take(part, columns[first:last] + starts.repeat_interleave(ends.diff()), out=found[first:last])
+        row += len(part)
+    return found
 
 
 def without_zeros(

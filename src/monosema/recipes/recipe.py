@@ -132,7 +132,7 @@ class Recipe(ABC):
         terms = self.terms(batch, moment) | self._revival(batch, dead)
         total = torch.stack([term.weight * term.value.float() for term in terms.values() if term.weight]).sum()
         values = {name: term.value for name, term in terms.items()}
-        return Loss(total, values, codes, batch.reconstruction, pre, _stored(dictionary.activation, pre))
+        return Loss(total, values, codes, batch.reconstruction, pre, entries_per_row(dictionary.activation, pre))
 
     def select(
         self, dictionary: Dictionary, pre: Preactivations, moment: Moment
@@ -212,7 +212,7 @@ class Recipe(ABC):
 
 
 @torch.no_grad()
-def _stored(activation: ActivationFunction, pre: Preactivations) -> float | None:
+def entries_per_row(activation: ActivationFunction, pre: Preactivations) -> float | None:
     """How many pre-activations a row exceed the activation function's bound, if it has one."""
     if not isinstance(activation, Bounded):
         return None

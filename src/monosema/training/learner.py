@@ -11,16 +11,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.activations.normalise import geometric_median
-from monosema.dictionaries import Dictionary, Spec
+from monosema.dictionaries import Dictionary, Preactivations, Spec
 from monosema.errors import InputError
 from monosema.kernels.spare import keep_gradient_
-from monosema.recipes import Loss, Moment, Pressure, Recipe
+from monosema.recipes import Loss, Moment, Pressure, Recipe, entries_per_row
 from monosema.training.dead_features import DeadFeatures
 from monosema.training.frame import Frame, fold_, frame_of
 from monosema.training.optimisers import Optimisers
 from monosema.training.resample import resample_, resampling_window
 
 Batch = Mapping[str, Float[Tensor, "batch d"]]
+
+
+FEW = 256
+"""Rows on which it is seen how many features matter at the start."""
 
 
 class NonFiniteLoss(RuntimeError):
@@ -70,7 +74,7 @@ class Learner:
         self.dead = DeadFeatures(spec.width, self.device)
         self.optimisers = Optimisers(recipe, self.dictionary)
         self.pressure: Pressure | None = None
-        self.stored: float | None = None
+        self.stored = entries_per_row(self.dictionary.activation, self._first_preactivations(sample))
 
     @property
     def moment(self) -> Moment:
@@ -219,6 +223,9 @@ class Learner:
         self.recipe.constrain_(dictionary)
         self.recipe.calibrate_(dictionary, x)
         return dictionary
+
+    def _first_preactivations(self, sample: Batch) -> Preactivations:
+        return self.dictionary.lazy_preactivations(self.read.into(self._rows(sample)[0][:FEW]))
 
     def _centre(self, rows: Float[Tensor, "rows d"]) -> Float[Tensor, " d"]:
         if self.recipe.bias_init == "zero":
