@@ -251,7 +251,7 @@ def test_no_steps_are_refused():
 @pytest.mark.parametrize("name", ["l1", "gated", "jumprelu"])
 def test_how_many_features_matter_is_known_before_the_first_step(name: str):
     one = learner(recipe(name))
-    sample = data()["x"]
+    sample = data(512)["x"]
     activation = one.dictionary.activation
     assert isinstance(activation, Bounded)
     pre = one.dictionary.preactivations(one.read.into(sample[:256]))

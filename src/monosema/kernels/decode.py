@@ -31,11 +31,11 @@ class _Decode(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,) = grad_outputs
-        offsets, columns, weight, *active = ctx.saved_tensors
+        offsets, columns, weight, starts, active, values = ctx.saved_tensors
         grad_values = grad_weight = None
         if ctx.needs_input_grad[2]:
             grad_values = products_at(offsets, columns, grad, weight, ctx.dtype).to(ctx.values_dtype)
         if ctx.needs_input_grad[3]:
             grad_weight = gradient_like(weight)
-            weighted_sums_(grad_weight, *active, grad.to(ctx.dtype))
+            weighted_sums_(grad_weight, starts, active, values, grad.to(ctx.dtype))
         return None, None, grad_values, grad_weight

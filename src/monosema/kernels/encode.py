@@ -18,6 +18,9 @@ from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import above_zero, largest_of_rows
 from monosema.kernels.spare import gradient_like
 
+MARGIN = 0.95
+"""How far below the guess the search begins: batches differ by less, as a rule."""
+
 
 def encode_topk(
     x: Float[Tensor, "batch d"],
@@ -60,7 +63,7 @@ def encode_batch_topk(
             too low costs memory; the result is the same.
     """
     centred = x if shift is None else (x - shift).detach()
-    wanted, bound = k * len(x), max(0.9 * guess, 0.0)
+    wanted, bound = k * len(x), max(MARGIN * guess, 0.0)
     codes = _above(centred, weight, bias, torch.tensor(bound, device=x.device))
     while len(codes.values) < wanted and bound > 0:
         bound = bound / 2 if bound > 0.1 * guess else 0.0
