@@ -11,13 +11,13 @@ goes beside them (`pip install --no-deps eai-sparsify==1.3.3` and what it import
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from harvest import machine
+from versus.turns import Worker
 
 NAMES = {"product": "the encoder's product", "ours": "monosema", "dl": "dictionary_learning", "sl": "SAELens"}
 ARCHITECTURES = {
@@ -37,40 +37,6 @@ RUN = {"point": "x", "steps": 1000, "seed": 0, "lr": None, "coefficient": 0.1, "
 """The rest of what a trainer is told; a peer's step costs the same at any rate and coefficient."""
 
 
-class Worker:
-    """A library in a process of its own."""
-
-    def __init__(self, python: str, job: dict[str, Any]):
-        command = [python, str(Path(__file__).with_name("step_worker.py")), json.dumps(job)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self._answer("ready")
-
-    def step(self) -> float:
-        """Milliseconds of one step."""
-        return float(self._ask("step"))
-
-    def end(self) -> dict[str, float]:
-        """Peak memory in GiB, and the L0 of the last step where it is known."""
-        peak, *l0 = map(float, self._ask("end").split())
-        return {"peak_gib": round(peak, 2), **({"l0": round(l0[0], 1)} if l0 else {})}
-
-    def _ask(self, line: str) -> str:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self, expected: str = "") -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:  # libraries print, too
-            if line.strip() == expected or (not expected and line[:1].isdigit()):
-                return line
-        assert self.process.stderr is not None
-        raise SystemExit(self.process.stderr.read()[-2000:])
-
-
 def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Medians of each library that has the architecture."""
     workers = {}
@@ -80,11 +46,11 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
             warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
             job = {"library": library, "architecture": name, "autocast": not settings.float32, "warmup": warmup}
             job |= {key: getattr(settings, key) for key in ("d", "width", "batch")} | RUN | {"target": settings.k}
-            workers[library] = Worker(sys.executable if own else str(settings.peers), job)
+            workers[library] = Worker(sys.executable if own else str(settings.peers), "step_worker", job)
     times: dict[str, list[float]] = {library: [] for library in workers}
     for _ in range(settings.repeats):
         for library, worker in workers.items():
-            times[library].append(worker.step())
+            times[library].append(1e3 * worker.turn())
     return {
         library: {"milliseconds": round(statistics.median(found), 1), **workers[library].end()}
         for library, found in times.items()

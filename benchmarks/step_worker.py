@@ -2,21 +2,21 @@
 
     python step_worker.py '{"library": "dl", "architecture": "topk", "d": 512, "width": 16384, ...}'
 
-Prints `ready`, then answers each line read by the milliseconds of one more step, and `end` by the peak memory and, if
-the library tells, the last batch's L0. The trainers are those of the quality benchmark.
+The trainers are those of the quality benchmark; where the library tells, the last batch's L0 is reported.
 """
 
+import itertools
 import json
-import resource
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from versus.turns import serve
 
 Step = Callable[[int, Tensor], object]
+NOTHING: dict[str, float] = {}
 
 
 def rows(job: dict[str, Any]) -> list[Tensor]:
@@ -31,21 +31,22 @@ def rows(job: dict[str, Any]) -> list[Tensor]:
     return found
 
 
-def step_of(job: dict[str, Any], pool: list[Tensor]) -> Step:
-    """What a batch costs with the job's library."""
+def step_of(job: dict[str, Any], pool: list[Tensor]) -> tuple[Step, Callable[[], dict[str, float]]]:
+    """What a batch costs with the job's library, and what it reports in the end."""
     if job["library"] == "product":
-        return _product(job, pool)
+        return _product(job, pool), NOTHING.copy
     if job["library"] == "sparsify":
-        return _sparsify(job)
+        return _sparsify(job), NOTHING.copy
     if job["library"] == "ours":
         from versus.ours import Run
 
-        return Run(job, job["d"], job["width"], torch.cat(pool)).step
+        run = Run(job, job["d"], job["width"], torch.cat(pool))
+        return run.step, lambda: {"l0": round(run.l0, 1)}
     if job["library"] == "dl":
         from versus.peer_dl import Run
     else:
         from versus.peer_saelens import Run
-    return Run(job, job["d"], job["width"], pool).step
+    return Run(job, job["d"], job["width"], pool).step, NOTHING.copy
 
 
 def _product(job: dict[str, Any], pool: list[Tensor]) -> Step:
@@ -78,18 +79,16 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     torch.manual_seed(0)
     pool = rows(job)
-    step = step_of(job, pool)
+    step, last = step_of(job, pool)
     for number in range(job["warmup"]):
         step(number, pool[number % len(pool)])
-    print("ready", flush=True)
-    for number, line in enumerate(sys.stdin, job["warmup"]):
-        if line.strip() == "end":
-            run = getattr(step, "__self__", None)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, getattr(run, "l0", ""), flush=True)
-            return
-        start = time.perf_counter()
+    numbers = itertools.count(job["warmup"])
+
+    def turn() -> None:
+        number = next(numbers)
         step(number, pool[number % len(pool)])
-        print(1e3 * (time.perf_counter() - start), flush=True)
+
+    serve(turn, last)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Libraries that take turns: each in a process of its own, doing one measured piece of work when it is told to."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).parents[1]
+
+
+class Worker:
+    """The near end: starts `benchmarks/<script>.py` with a job, in the library's own environment."""
+
+    def __init__(self, python: str, script: str, job: dict[str, Any]):
+        command = [python, str(BENCHMARKS / f"{script}.py"), json.dumps(job)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._answer("ready")
+
+    def turn(self) -> float:
+        """Seconds that one piece of work took."""
+        return float(self._ask("turn"))
+
+    def end(self) -> dict[str, float]:
+        """Peak memory in GiB, and whatever else the far end has to say."""
+        return json.loads(self._ask("end"))
+
+    def _ask(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self, expected: str = "") -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:  # libraries print, too
+            if line.strip() == expected or (not expected and line[:1] in "{0123456789"):
+                return line
+        assert self.process.stderr is not None
+        raise SystemExit(self.process.stderr.read()[-2000:])
+
+
+def serve(work: Callable[[], object], last: Callable[[], dict[str, float]] = dict) -> None:
+    """The far end: says `ready`, and works whenever it is told to."""
+    print("ready", flush=True)
+    for line in sys.stdin:
+        if line.strip() == "end":
+            peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+            print(json.dumps({"peak_gib": peak, **last()}), flush=True)
+            return
+        start = time.perf_counter()
+        work()
+        print(time.perf_counter() - start, flush=True)
