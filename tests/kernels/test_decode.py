@@ -1,12 +1,14 @@
 """The product of sparse codes with a decoder, in values and gradients, against the dense product in float64."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.kernels import SparseCodes, sparse_decode, to_sparse, topk
+from monosema.kernels import SparseCodes, decode_parts, sparse_decode, to_sparse, topk
 from tests.kernels.strategies import assert_product_close, normal_like, preactivations_and_k, quick
 
 
@@ -73,3 +75,25 @@ def test_codes_of_lower_precision_than_the_decoder_keep_their_own_in_the_gradien
 
 def test_an_empty_batch_decodes_to_nothing():
     assert sparse_decode(to_sparse(torch.zeros(0, 5)), torch.zeros(5, 3)).shape == (0, 3)
+
+
+@quick
+@given(preactivations_and_k(), st.integers(1, 6), st.data())
+def test_decode_parts_are_the_dense_products_of_ranges_of_features(
+    case: tuple[Tensor, int], d: int, data: st.DataObject
+):
+    pre, k = case
+    width = pre.shape[1]
+    ends = sorted(data.draw(st.sets(st.integers(1, width), min_size=1)))
+    codes = topk(pre.float(), k).ragged()
+    values = codes.values.detach().requires_grad_()
+    weight = normal_like(values, width, d, seed=1).requires_grad_()
+    given_codes, bounds = codes._replace(values=values), list(pairwise((0, *ends)))
+
+    parts = decode_parts(given_codes, weight, ends)
+    dense = given_codes.to_dense()
+    expected = torch.stack([dense[:, start:end] @ weight[start:end] for start, end in bounds])
+    upstream = normal_like(parts, *parts.shape, seed=2)
+    torch.testing.assert_close(parts, expected)
+    own, other = (torch.autograd.grad((out * upstream).sum(), (values, weight)) for out in (parts, expected))
+    torch.testing.assert_close(own, other)

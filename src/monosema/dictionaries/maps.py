@@ -3,6 +3,7 @@
 A map holds no tensors; the dictionary does, under the field's own names (`W_enc`, `W_dec`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.kernels import RaggedCodes, SparseCodes, encode_above, encode_batch_topk, encode_topk, sparse_decode
+from monosema.kernels import (
+    RaggedCodes,
+    SparseCodes,
+    decode_parts,
+    encode_above,
+    encode_batch_topk,
+    encode_topk,
+    sparse_decode,
+)
 from monosema.registry import Registry
 
 
@@ -29,6 +38,10 @@ class Map(Protocol):
 
     def apply_sparse(self, codes: SparseCodes | RaggedCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
         """The product with sparse codes."""
+        ...
+
+    def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> Float[Tensor, "parts batch d"]:
+        """The product with the features before `ends[0]` alone, with those from there up to `ends[1]`, and so on."""
         ...
 
     def largest(
@@ -79,6 +92,10 @@ class Dense:
     def apply_sparse(self, codes: SparseCodes | RaggedCodes, weight: Tensor) -> Float[Tensor, "batch columns"]:
         """`codes.to_dense() @ weight`, over the active rows alone."""
         return sparse_decode(codes, weight)
+
+    def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> Float[Tensor, "parts batch d"]:
+        """For each part from `start` to `end`: `codes.to_dense()[:, start:end] @ weight[start:end]`."""
+        return decode_parts(codes, weight, ends)
 
     def largest(
         self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None

@@ -1,7 +1,7 @@
 """Sparse linear algebra, each operation beside the dense expression that it equals."""
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
-from monosema.kernels.decode import sparse_decode
+from monosema.kernels.decode import decode_parts, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.search import where_true
@@ -11,6 +11,7 @@ __all__ = [
     "RaggedCodes",
     "SparseCodes",
     "batch_topk",
+    "decode_parts",
     "encode_above",
     "encode_batch_topk",
     "encode_topk",

@@ -1,5 +1,8 @@
 """The product of sparse codes with a decoder matrix."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,6 +10,7 @@ from torch import Tensor
 from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import products_at, weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.precision import product_dtype
+from monosema.kernels.search import where_true
 from monosema.kernels.spare import gradient_like
 
 
@@ -18,6 +22,17 @@ def sparse_decode(codes: SparseCodes | RaggedCodes, weight: Float[Tensor, "width
     """
     entries = codes.ragged() if isinstance(codes, SparseCodes) else codes
     return _Decode.apply(entries.offsets, entries.columns, entries.values, weight)
+
+
+def decode_parts(
+    codes: RaggedCodes, weight: Float[Tensor, "width d"], ends: Sequence[int]
+) -> Float[Tensor, "parts batch d"]:
+    """Decodes the features before `ends[0]` alone, those from there up to `ends[1]`, and so on.
+
+    Dense equivalent, in values and gradients, for each part from `start` to `end`:
+    `codes.to_dense()[:, start:end] @ weight[start:end]`.
+    """
+    return _Parts.apply(codes.offsets, codes.columns, codes.values, weight, tuple(ends))
 
 
 class _Decode(torch.autograd.Function):
@@ -39,3 +54,27 @@ class _Decode(torch.autograd.Function):
             grad_weight = gradient_like(weight)
             weighted_sums_(grad_weight, starts, active, values, grad.to(ctx.dtype))
         return None, None, grad_values, grad_weight
+
+
+class _Parts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor, ends: tuple[int, ...]) -> Tensor:
+        ctx.dtype, ctx.bounds, kept, decoded = product_dtype(weight), list(pairwise((0, *ends))), [], []
+        for start, end in ctx.bounds:
+            kept.append(where_true((columns >= start) & (columns < end)))
+            decoded.append(
+                weighted_sums(torch.searchsorted(kept[-1], offsets), columns[kept[-1]], values[kept[-1]], weight)
+            )
+        ctx.save_for_backward(offsets, columns, values, weight, *kept)
+        return torch.stack(decoded)
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor):
+        offsets, columns, values, weight, *kept = ctx.saved_tensors
+        grad_values, grad_weight = torch.zeros_like(values), gradient_like(weight)
+        grad_weight[ctx.bounds[-1][1] :] = 0
+        for grad, places, (start, end) in zip(grad_outputs[0], kept, ctx.bounds, strict=True):
+            ends, inside = torch.searchsorted(places, offsets), columns[places]
+            grad_values[places] = products_at(ends, inside, grad, weight, ctx.dtype).to(values.dtype)
+            weighted_sums_(grad_weight[start:end], ends, inside - start, values[places], grad.to(ctx.dtype))
+        return None, None, grad_values, grad_weight, None

@@ -25,7 +25,7 @@ class AprilL1Recipe(Penalised):
     subtracts_input_bias: ClassVar[bool] = False
     norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
     unit_norm: ClassVar[bool] = False
-    usual_sparsity: ClassVar[float] = 5.0
+    usual_sparsity: ClassVar[float] = 0.5
     paper_sparsity: ClassVar[float | None] = 5.0
 
     lr_decay: float = 0.2

@@ -51,12 +51,11 @@ class MatryoshkaRecipe(BatchTopKFamily):
 
     def errors(self, batch: Forward) -> list[Float[Tensor, ""]]:
         """The squared error of each prefix."""
-        codes, decoder = batch.codes, batch.dictionary.decoder
+        codes, ends = batch.codes, self.ends(batch.dictionary.spec.width)[:-1]
         assert isinstance(codes, RaggedCodes)
-        reconstruction = batch.dictionary.decode_nothing(batch.x)
-        errors = []
-        for start, end in pairwise((0, *self.ends(codes.width)[:-1])):
-            part = codes.only((codes.columns >= start) & (codes.columns < end))
-            reconstruction = reconstruction + decoder.apply_sparse(part, batch.dictionary.W_dec)
-            errors.append(squared_error(batch.y, reconstruction))
+        if not ends:
+            return [squared_error(batch.y, batch.reconstruction)]
+        parts = batch.dictionary.decoder.apply_parts(codes, batch.dictionary.W_dec, ends)
+        prefixes = batch.dictionary.decode_nothing(batch.x) + parts.cumsum(0)
+        errors = [squared_error(batch.y, reconstruction) for reconstruction in prefixes]
         return [*errors, squared_error(batch.y, batch.reconstruction)]

@@ -15,6 +15,9 @@ MEMORY = 0.9
 """How much of the moving average of L0 is kept at each step."""
 GAIN, DAMPING = 60.0, 0.5
 """Of the controller: units of log λ in a whole run at an error of one unit of log L0, and at once."""
+LARGEST_ERROR = 1 / 3
+"""Of log L0, as the controller sees it. λ follows L0 from afar no faster than features can learn: one that rises while
+they still point anywhere has killed them by the time L0 answers."""
 LONGEST_WARMUP = 0.2
 """Of the sparsity term where λ is sought: it cannot be found while the warm-up changes its effect."""
 
@@ -28,7 +31,7 @@ class Penalised(Recipe):
     """
 
     usual_sparsity: ClassVar[float] = 1.0
-    """A λ of the right order: where the controller starts."""
+    """A λ that is not too high for the first features: where the controller starts."""
     paper_sparsity: ClassVar[float | None] = None
     """The λ that the paper gives for activations of the recipe's scale, if it gives one."""
 
@@ -64,7 +67,7 @@ class Penalised(Recipe):
         """The pressure at the start of a run."""
         if self.sparsity != "auto":
             return Pressure(self.sparsity)
-        return Pressure(self.usual_sparsity if self.paper_sparsity is None else self.paper_sparsity)
+        return Pressure(self.usual_sparsity if self.paper_sparsity is None or self.goal else self.paper_sparsity)
 
     def coefficient(self, moment: Moment) -> float:
         """λ s(t)."""
@@ -78,7 +81,8 @@ class Penalised(Recipe):
             return old
         start = self.start_pressure().coefficient
         mean = l0 if old.l0 is None else MEMORY * old.l0 + (1 - MEMORY) * l0
-        error = min(max(math.log(max(mean, 1e-3) / self.goal), -1.0), 1.0)
+        error = math.log(max(mean, 1e-3) / self.goal)
+        error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         # What is summed up while L0 cannot answer, for want of a penalty or of a learning rate, would be too much.
         answer = self._warmup(moment) * self.lr_scale(moment)
         integral = old.integral + GAIN / moment.steps * error * answer
