@@ -90,7 +90,7 @@ def test_decode_parts_are_the_dense_products_of_ranges_of_features(
     weight = normal_like(values, width, d, seed=1).requires_grad_()
     given_codes, bounds = codes._replace(values=values), list(pairwise((0, *ends)))
 
-    parts = decode_parts(given_codes, weight, ends)
+    parts = torch.stack(decode_parts(given_codes, weight, ends))
     dense = given_codes.to_dense()
     expected = torch.stack([dense[:, start:end] @ weight[start:end] for start, end in bounds])
     upstream = normal_like(parts, *parts.shape, seed=2)

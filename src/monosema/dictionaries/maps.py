@@ -40,7 +40,7 @@ class Map(Protocol):
         """The product with sparse codes."""
         ...
 
-    def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> Float[Tensor, "parts batch d"]:
+    def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> tuple[Tensor, ...]:
         """The product with the features before `ends[0]` alone, with those from there up to `ends[1]`, and so on."""
         ...
 
@@ -93,7 +93,7 @@ class Dense:
         """`codes.to_dense() @ weight`, over the active rows alone."""
         return sparse_decode(codes, weight)
 
-    def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> Float[Tensor, "parts batch d"]:
+    def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> tuple[Tensor, ...]:
         """For each part from `start` to `end`: `codes.to_dense()[:, start:end] @ weight[start:end]`."""
         return decode_parts(codes, weight, ends)
 

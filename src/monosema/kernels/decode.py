@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,13 +27,13 @@ def sparse_decode(codes: SparseCodes | RaggedCodes, weight: Float[Tensor, "width
 
 def decode_parts(
     codes: RaggedCodes, weight: Float[Tensor, "width d"], ends: Sequence[int]
-) -> Float[Tensor, "parts batch d"]:
+) -> tuple[Float[Tensor, "batch d"], ...]:
     """Decodes the features before `ends[0]` alone, those from there up to `ends[1]`, and so on.
 
     Dense equivalent, in values and gradients, for each part from `start` to `end`:
     `codes.to_dense()[:, start:end] @ weight[start:end]`.
     """
-    return _Parts.apply(codes.offsets, codes.columns, codes.values, weight, tuple(ends))
+    return _Parts.apply(codes.offsets, codes.columns, codes.values, weight, tuple(ends)) if ends else ()
 
 
 class _Decode(torch.autograd.Function):
@@ -66,14 +67,14 @@ class _Parts(torch.autograd.Function):
                 weighted_sums(torch.searchsorted(kept[-1], offsets), columns[kept[-1]], values[kept[-1]], weight)
             )
         ctx.save_for_backward(offsets, columns, values, weight, *kept)
-        return torch.stack(decoded)
+        return tuple(decoded)
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         offsets, columns, values, weight, *kept = ctx.saved_tensors
         grad_values, grad_weight = torch.zeros_like(values), gradient_like(weight)
         grad_weight[ctx.bounds[-1][1] :] = 0
-        for grad, places, (start, end) in zip(grad_outputs[0], kept, ctx.bounds, strict=True):
+        for grad, places, (start, end) in zip(grad_outputs, kept, ctx.bounds, strict=True):
             ends, inside = torch.searchsorted(places, offsets), columns[places]
             grad_values[places] = products_at(ends, inside, grad, weight, ctx.dtype).to(values.dtype)
             weighted_sums_(grad_weight[start:end], ends, inside - start, values[places], grad.to(ctx.dtype))

@@ -51,11 +51,10 @@ class MatryoshkaRecipe(BatchTopKFamily):
 
     def errors(self, batch: Forward) -> list[Float[Tensor, ""]]:
         """The squared error of each prefix."""
-        codes, ends = batch.codes, self.ends(batch.dictionary.spec.width)[:-1]
-        assert isinstance(codes, RaggedCodes)
-        if not ends:
-            return [squared_error(batch.y, batch.reconstruction)]
-        parts = batch.dictionary.decoder.apply_parts(codes, batch.dictionary.W_dec, ends)
-        prefixes = batch.dictionary.decode_nothing(batch.x) + parts.cumsum(0)
-        errors = [squared_error(batch.y, reconstruction) for reconstruction in prefixes]
+        assert isinstance(batch.codes, RaggedCodes)
+        decoder, ends = batch.dictionary.decoder, self.ends(batch.dictionary.spec.width)
+        reconstruction, errors = batch.dictionary.decode_nothing(batch.x), []
+        for part in decoder.apply_parts(batch.codes, batch.dictionary.W_dec, ends[:-1]):
+            reconstruction = reconstruction + part
+            errors.append(squared_error(batch.y, reconstruction))
         return [*errors, squared_error(batch.y, batch.reconstruction)]
