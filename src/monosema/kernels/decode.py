@@ -59,7 +59,7 @@ class _Decode(torch.autograd.Function):
 
 class _Parts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor, ends: tuple[int, ...]) -> Tensor:
+    def forward(ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor, ends: tuple[int, ...]) -> Any:
         ctx.dtype, ctx.bounds, kept, decoded = product_dtype(weight), list(pairwise((0, *ends))), [], []
         for start, end in ctx.bounds:
             kept.append(where_true((columns >= start) & (columns < end)))
