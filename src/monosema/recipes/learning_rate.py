@@ -1,6 +1,7 @@
 """The learning rate by default: a rule over recipe, width, batch size and length of run.
 
-The bases of the TopK family come from sweeps; the others, and the exponents, are guesses that wait for theirs.
+The bases come from a few rates each on text, those of the TopK family from more; `jumprelu_tanh`, `entropy`, the other
+optimisers and the exponents are guesses that wait for theirs.
 """
 
 import math
@@ -24,9 +25,9 @@ FITS = {
     "batch_topk": Fit(7e-3),
     "matryoshka": Fit(7e-3),
     "hierarchical_topk": Fit(7e-3),
-    "april_l1": Fit(1e-3),
-    "l1": Fit(1e-3),
-    "p_anneal": Fit(1e-3),
+    "april_l1": Fit(4.5e-3),
+    "l1": Fit(4e-3),
+    "p_anneal": Fit(4e-3),
     "entropy": Fit(1e-3),
     "gated": Fit(6e-3),
     "gated_ri_l1": Fit(6e-3),
