@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     action.add_argument("--drop", action="store_true", help="forget the results of the chosen trainers and stages")
     action.add_argument("--report", action="store_true", help="write the page and the pictures")
     action.add_argument("--json", action="store_true", help="print the figures")
-    parser.add_argument("--only", nargs="+", help="words of which a trainer's name holds one: ours/topk dl/ sl/gated")
+    parser.add_argument("--only", nargs="+", help="trainers, or words that their names hold: ours/topk dl/ gated")
     parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="parts of the plan")
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "quality", help="activations and weights")

@@ -106,6 +106,8 @@ def comparable(record: Record) -> float:
 
 
 def chosen(trainers: Sequence[str] | None, library: str | None = None) -> list[Trainer]:
-    """The trainers whose names contain one of the given words."""
-    found = [t for t in TRAINERS.values() if not trainers or any(word in t.name for word in trainers)]
+    """The trainers that are named, and those whose names contain a word that is no trainer's whole name."""
+    words = [word for word in trainers or () if word not in TRAINERS]
+    wanted = {*(trainers or TRAINERS), *(name for name in TRAINERS if any(word in name for word in words))}
+    found = [trainer for name, trainer in TRAINERS.items() if name in wanted]
     return [t for t in found if library is None or t.library == library]
