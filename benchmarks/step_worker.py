@@ -40,6 +40,9 @@ def step_of(job: dict[str, Any], pool: list[Tensor]) -> tuple[Step, Callable[[],
     if job["library"] == "ours":
         from versus.ours import Run
 
+        from monosema.device import keep_freed_memory
+
+        keep_freed_memory()  # as `train` does
         run = Run(job, job["d"], job["width"], torch.cat(pool))
         return run.step, lambda: {"l0": round(run.l0, 1)}
     if job["library"] == "dl":

@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -33,3 +37,22 @@ def test_only_what_multiplies_bf16_in_hardware_is_fast(monkeypatch: pytest.Monke
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
         assert has_fast_bf16(torch.device("cpu")) == (amx or avx)
     assert not has_fast_bf16(torch.device("mps"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_memory_that_is_kept_is_not_handed_out_page_by_page_again():
+    script = """
+import resource, torch
+from monosema.device import keep_freed_memory
+assert keep_freed_memory()
+faults = []
+for _ in range(30):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(2**20) for _ in range(8)]  # more than glibc keeps of its own accord
+    del held
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(*faults)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    faults = [int(count) for count in done.stdout.split()]
+    assert max(faults[-3:]) < faults[0] / 10, faults

@@ -1,4 +1,8 @@
-"""Which device to compute on, and whether bfloat16 pays there."""
+"""Which device to compute on, whether bfloat16 pays there, and what becomes of memory that was used."""
+
+import ctypes
+import sys
+from functools import cache
 
 import torch
 
@@ -29,6 +33,23 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return False
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Has the C library keep what tensors of up to 32 MiB have freed, for the next ones of this process.
+
+    By default glibc gives memory at the end of its heap back, and the kernel hands it out again page by page, filled
+    with zeros: a model's forward pass, or a training step, pays for that at every call.
+
+    Returns:
+        Whether it does now: only glibc, on Linux, has the setting.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    if mallopt is None:
+        return False
+    mmap_threshold, trim_threshold = -3, -1  # from malloc.h; larger blocks go back to the kernel at once, as before
+    return all([mallopt(mmap_threshold, 2**25), mallopt(trim_threshold, 2**31 - 1)])
 
 
 def _count(kind: str) -> int:

@@ -11,6 +11,7 @@ from monosema.activations.contexts import Contexts, Position
 from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
 from monosema.activations.mixing import MixedContexts
 from monosema.activations.shuffle import ShuffleBuffer
+from monosema.device import keep_freed_memory
 from monosema.errors import InputError
 from monosema.models import read
 from monosema.progress import progress
@@ -24,7 +25,8 @@ class ModelSource:
 
     The model reads `context_batch` contexts at a time, all hook points in one pass and no deeper than the last of them.
     The buffer lies where the model does; when half of it has been used, it is filled up and shuffled again. A text that
-    is not repeated ends with the last full batch.
+    is not repeated ends with the last full batch. From then on this process keeps memory that it frees, see
+    `device.keep_freed_memory`.
 
     Args:
         model: what reads.
@@ -58,6 +60,7 @@ class ModelSource:
         self.keep = keep or Keep()
         self.points = list(dict.fromkeys(points))
         _check(model, contexts.length, points, batch_size, buffer_rows, context_batch, self.keep)
+        keep_freed_memory()
         one_token = read(model, torch.zeros(1, 1, dtype=torch.long), self.points)
         self.widths = {point: x.shape[-1] for point, x in one_token.items()}
         self.tokens_read = 0

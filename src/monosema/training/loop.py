@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from monosema.activations import Source
+from monosema.device import keep_freed_memory
 from monosema.errors import InputError
 from monosema.training.learner import Learner
 
@@ -19,10 +20,13 @@ class Observer(Protocol):
 def train(source: Source, learners: Mapping[str, Learner], steps: int, observers: Sequence[Observer] = ()) -> None:
     """Trains every learner on the same `steps` batches, each read through the model once.
 
+    From then on this process keeps memory that it frees, see `device.keep_freed_memory`.
+
     Raises:
         InputError: the source ends before.
         NonFiniteLoss: a dictionary's loss left the finite numbers.
     """
+    keep_freed_memory()
     batches = iter(source)
     for step in range(1, steps + 1):
         batch = next(batches, None)
