@@ -2,7 +2,7 @@
 
     python benchmarks/kernel_times.py [--d 512] [--width 16384] [--k 32] [--batch 4096] [--repeats 9] [--json]
 
-All take turns in one process; medians of the repeats, products in bfloat16.
+All take turns in one process; medians of the repeats, products in bfloat16 where nothing else is said.
 """
 
 import argparse
@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 from datetime import date
 
+import numpy as np
 import torch
 from harvest import machine
+from torch import Tensor
 
 from monosema.kernels import encode_topk, sparse_decode
 from monosema.kernels.entries import products_at, transposed, weighted_sums
+from monosema.kernels.search import GROUP, ordered
 
 
 def sides(d: int, width: int, k: int, batch: int) -> dict[str, Callable[[], object]]:
@@ -50,6 +53,48 @@ def sides(d: int, width: int, k: int, batch: int) -> dict[str, Callable[[], obje
         ),
         "gradient of the codes: dense product, gathered": lambda: (low_grad @ low_decoder.T).gather(1, codes.indices),
         "gradient of the codes: products_at": lambda: products_at(entries.offsets, entries.columns, grad, decoder),
+        **many_products(grad, decoder, 16 * k),
+        **searches((low_x @ low_encoder), k),
+        **passes(decoder),
+    }
+
+
+def many_products(left: Tensor, right: Tensor, a_row: int) -> dict[str, Callable[[], object]]:
+    """As many entries as a penalty's gradient may need: the precision decides whether all products are made."""
+    columns = torch.rand(len(left), len(right)).topk(min(a_row, len(right)), dim=1).indices.flatten()
+    offsets = torch.arange(0, len(columns) + 1, len(columns) // len(left))
+    name = f"gradient of {a_row} entries a row"
+    return {
+        f"{name}: these products alone": lambda: products_at(offsets, columns, left, right),
+        f"{name}: all, in bfloat16": lambda: products_at(offsets, columns, left, right, torch.bfloat16),
+    }
+
+
+def searches(pre: Tensor, k: int) -> dict[str, Callable[[], object]]:
+    """Maxima of groups, and the bound from them, of the same numbers in bfloat16 and as integers."""
+    groups = pre.shape[1] // GROUP
+
+    def maxima(numbers: Tensor) -> Tensor:
+        return numbers.view(len(numbers), GROUP, groups).amax(1)
+
+    found = maxima(pre)
+    return {
+        "search: maxima in bfloat16": lambda: maxima(pre),
+        "search: maxima as integers": lambda: maxima(ordered(pre)),
+        "search: bounds in float32": lambda: np.partition(found.float().numpy(), groups - k, axis=1),
+        "search: bounds as integers": lambda: np.partition(ordered(found).numpy(), groups - k, axis=1),
+    }
+
+
+def passes(weight: Tensor) -> dict[str, Callable[[], object]]:
+    """Over one weight: its gradient written, and Adam's step."""
+    low, kept, parameter = weight.bfloat16(), torch.empty_like(weight), torch.nn.Parameter(weight.clone())
+    parameter.grad = 0.01 * torch.randn_like(weight)
+    adam = torch.optim.Adam([parameter], fused=True)
+    return {
+        "a weight's gradient in new memory": lambda: torch.empty_like(weight).copy_(low),
+        "a weight's gradient in memory that was kept": lambda: kept.copy_(low),
+        "a weight's step of Adam": adam.step,
     }
 
 

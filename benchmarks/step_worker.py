@@ -16,7 +16,6 @@ from torch import Tensor
 from versus.turns import serve
 
 Step = Callable[[int, Tensor], object]
-NOTHING: dict[str, float] = {}
 
 
 def rows(job: dict[str, Any]) -> list[Tensor]:
@@ -34,9 +33,9 @@ def rows(job: dict[str, Any]) -> list[Tensor]:
 def step_of(job: dict[str, Any], pool: list[Tensor]) -> tuple[Step, Callable[[], dict[str, float]]]:
     """What a batch costs with the job's library, and what it reports in the end."""
     if job["library"] == "product":
-        return _product(job, pool), NOTHING.copy
+        return _product(job, pool), dict
     if job["library"] == "sparsify":
-        return _sparsify(job), NOTHING.copy
+        return _sparsify(job), dict
     if job["library"] == "ours":
         from versus.ours import Run
 
@@ -49,7 +48,7 @@ def step_of(job: dict[str, Any], pool: list[Tensor]) -> tuple[Step, Callable[[],
         from versus.peer_dl import Run
     else:
         from versus.peer_saelens import Run
-    return Run(job, job["d"], job["width"], pool).step, NOTHING.copy
+    return Run(job, job["d"], job["width"], pool).step, dict
 
 
 def _product(job: dict[str, Any], pool: list[Tensor]) -> Step:

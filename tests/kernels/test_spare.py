@@ -35,6 +35,7 @@ def test_nothing_is_kept_longer_than_its_weight():
     weight = torch.zeros(3, 4, requires_grad=True)
     weight.sum().backward()
     keep_gradient_(weight)
+    gc.collect()
     before = len(spare._spare)
     del weight
     gc.collect()

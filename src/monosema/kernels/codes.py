@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from monosema.kernels.entries import only
+from monosema.kernels.search import where_true
 
 
 class RaggedCodes(NamedTuple):
@@ -26,8 +28,7 @@ class RaggedCodes(NamedTuple):
 
     def only(self, kept: Bool[Tensor, " entries"]) -> "RaggedCodes":
         """Without the other entries; gradients reach `values`."""
-        counts = self.rows()[kept].bincount(minlength=len(self.offsets) - 1)
-        return RaggedCodes(F.pad(counts.cumsum(0), (1, 0)), self.columns[kept], self.values[kept], self.width)
+        return RaggedCodes(*only(where_true(kept), self.offsets, self.columns, self.values), self.width)
 
     def to_dense(self) -> Float[Tensor, "batch width"]:
         """The same codes with their zeros; gradients reach `values`."""

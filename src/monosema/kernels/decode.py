@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import products_at, weighted_sums, weighted_sums_, without_zeros
+from monosema.kernels.entries import only, products_at, weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import where_true
 from monosema.kernels.spare import gradient_like
@@ -63,9 +63,7 @@ class _Parts(torch.autograd.Function):
         ctx.dtype, ctx.bounds, kept, decoded = product_dtype(weight), list(pairwise((0, *ends))), [], []
         for start, end in ctx.bounds:
             kept.append(where_true((columns >= start) & (columns < end)))
-            decoded.append(
-                weighted_sums(torch.searchsorted(kept[-1], offsets), columns[kept[-1]], values[kept[-1]], weight)
-            )
+            decoded.append(weighted_sums(*only(kept[-1], offsets, columns, values), weight))
         ctx.save_for_backward(offsets, columns, values, weight, *kept)
         return tuple(decoded)
 
@@ -75,7 +73,7 @@ class _Parts(torch.autograd.Function):
         grad_values, grad_weight = torch.zeros_like(values), gradient_like(weight)
         grad_weight[ctx.bounds[-1][1] :] = 0
         for grad, places, (start, end) in zip(grad_outputs, kept, ctx.bounds, strict=True):
-            ends, inside = torch.searchsorted(places, offsets), columns[places]
+            ends, inside, active = only(places, offsets, columns, values)
             grad_values[places] = products_at(ends, inside, grad, weight, ctx.dtype).to(values.dtype)
-            weighted_sums_(grad_weight[start:end], ends, inside - start, values[places], grad.to(ctx.dtype))
+            weighted_sums_(grad_weight[start:end], ends, inside - start, active, grad.to(ctx.dtype))
         return None, None, grad_values, grad_weight, None

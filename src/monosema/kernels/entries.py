@@ -106,7 +106,17 @@ def without_zeros(
     kept = where_true(values != 0)
     if len(kept) > MOST * len(values):
         return offsets, columns, values
-    return torch.searchsorted(kept, offsets), columns[kept], values[kept]
+    return only(kept, offsets, columns, values)
+
+
+def only(
+    places: Int[Tensor, " kept"],
+    offsets: Int[Tensor, " rows+1"],
+    columns: Int[Tensor, " entries"],
+    values: Float[Tensor, " entries"],
+) -> tuple[Int[Tensor, " rows+1"], Int[Tensor, " kept"], Float[Tensor, " kept"]]:
+    """The matrix of the entries at some places, which rise; gradients reach `values`."""
+    return torch.searchsorted(places, offsets), columns[places], values[places]
 
 
 class Transposed(NamedTuple):

@@ -1,7 +1,7 @@
 """The learning rate by default: a rule over recipe, width, batch size and length of run.
 
-The bases come from a few rates each on text, those of the TopK family from more; `jumprelu_tanh`, `entropy`, the other
-optimisers and the exponents are guesses that wait for theirs.
+The bases of the TopK family, of `gated`, `jumprelu`, `l1` and `april_l1` come from the rates in docs/quality.md; those
+of the others and of other optimisers, and the exponents, are guesses that wait for theirs.
 """
 
 import math

@@ -28,7 +28,6 @@ Optimiser = Literal["adam", "muon", "signum", "schedule_free"]
 AVERAGING = ("signum", "schedule_free")
 """Optimisers that average their iterates, which takes the place of a learning-rate decay."""
 
-
 recipes: Registry[type["Recipe"]] = Registry("recipe")
 
 

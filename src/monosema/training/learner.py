@@ -225,7 +225,7 @@ class Learner:
         return dictionary
 
     def _first_preactivations(self, sample: Batch) -> Preactivations:
-        return self.dictionary.lazy_preactivations(self.read.into(self._rows(sample)[0][:FEW]))
+        return self.dictionary.lazy_preactivations(self._framed({point: x[:FEW] for point, x in sample.items()})[0])
 
     def _centre(self, rows: Float[Tensor, "rows d"]) -> Float[Tensor, " d"]:
         if self.recipe.bias_init == "zero":
