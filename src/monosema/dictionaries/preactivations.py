@@ -51,6 +51,10 @@ class Preactivations:
             return self.dense[:, features]
         return self.encoder.some(self._centred, self.weight, self.bias, features)
 
+    def mean(self) -> Float[Tensor, " width"]:
+        """The mean of each feature's over the batch: that of the mean input."""
+        return self.encoder.apply(self._centred.mean(0, keepdim=True), self.weight, self.bias)[0]
+
     @property
     def _centred(self) -> Float[Tensor, "batch d_in"]:
         return self.x if self.shift is None else self.x + self.shift.neg()  # its gradient is negated after summing

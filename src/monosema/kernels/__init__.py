@@ -1,6 +1,7 @@
 """Sparse linear algebra, each operation beside the dense expression that it equals."""
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
+from monosema.kernels.columns import column_counts, column_sums
 from monosema.kernels.decode import decode_parts, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
@@ -11,6 +12,8 @@ __all__ = [
     "RaggedCodes",
     "SparseCodes",
     "batch_topk",
+    "column_counts",
+    "column_sums",
     "decode_parts",
     "encode_above",
     "encode_batch_topk",

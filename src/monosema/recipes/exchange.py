@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary, Preactivations
-from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.kernels import RaggedCodes, SparseCodes, column_counts
 
 
 class Pressure(NamedTuple):
@@ -84,4 +84,4 @@ class Loss(NamedTuple):
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature was active in."""
-        return (self.codes != 0).sum(0) if isinstance(self.codes, Tensor) else self.codes.fired()
+        return column_counts(self.codes) if isinstance(self.codes, Tensor) else self.codes.fired()

@@ -11,6 +11,7 @@ from monosema.dictionaries import Dictionary, Preactivations, initialise_
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.jumprelu import JumpReLUFamily, jumprelu_of
 from monosema.recipes.recipe import recipes, require, squared_error
+from monosema.recipes.sums import scaled
 
 ACTIVE_AT_START = 10_000
 """Features that are active on a token at the start, at most half of all."""
@@ -62,17 +63,25 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
         bar = pre.kthvalue(len(pre) - nth + 1, dim=0).values
         dictionary.b_enc.add_(jumprelu_of(dictionary).threshold - bar)
 
-    def select(self, dictionary: Dictionary, pre: Preactivations, moment: Moment) -> Float[Tensor, "batch width"]:
-        """All of them: the last term is about those that are below their thresholds."""
-        return dictionary.activation(pre.dense)
-
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R, the tanh penalty, and the pre-activation loss."""
-        jumprelu, norms = jumprelu_of(batch.dictionary), batch.dictionary.decoder_norms()
-        bounded = (self.tanh_scale * norms * batch.dense_codes().float()).tanh().sum(1).mean()
-        below = (jumprelu.threshold - batch.pre.dense.float()).relu().mean(0)
+        norms = batch.dictionary.decoder_norms()
+        bounded = scaled(batch.codes, self.tanh_scale * norms).tanh().sum() / len(batch.x)
+        below = below_thresholds(jumprelu_of(batch.dictionary).threshold, batch.pre)
         return {
             "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
             "tanh": Term(self.coefficient(moment), bounded),
             "pre_activation": Term(self.pre_activation, (below * norms).sum()),
         }
+
+
+def below_thresholds(threshold: Float[Tensor, " width"], pre: Preactivations) -> Float[Tensor, " width"]:
+    """Mean over the batch of relu(θ − π), from the entries above their thresholds where these are known.
+
+    It is θ − π plus relu(π − θ), and of the first the mean over the batch is that of the mean input.
+    """
+    if pre.entries is None:
+        return (threshold - pre.dense.float()).relu().mean(0)
+    columns, batch = pre.entries.columns, len(pre.x)
+    beyond = (pre.entries.values.float() - threshold[columns]).relu()
+    return threshold - pre.mean().float() + torch.zeros_like(threshold).index_add(0, columns, beyond) / batch

@@ -215,7 +215,7 @@ def entries_per_row(activation: ActivationFunction, pre: Preactivations) -> floa
     """How many pre-activations a row exceed the activation function's bound, if it has one."""
     if not isinstance(activation, Bounded):
         return None
-    stored = (pre.dense > activation.bound()).sum().item() if pre.entries is None else len(pre.entries.values)
+    stored = int((pre.dense > activation.bound()).count_nonzero()) if pre.entries is None else len(pre.entries.values)
     return stored / max(len(pre.x), 1)
 
 

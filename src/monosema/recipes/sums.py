@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.kernels import RaggedCodes, SparseCodes, column_sums
 
 Codes = Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
 
@@ -11,8 +11,16 @@ Codes = Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
 def l1(codes: Codes, weights: Float[Tensor, " width"] | None = None) -> Float[Tensor, ""]:
     """Mean over the batch of Σ_j w_j f_j for codes f ≥ 0, with weights of one by default; in float32."""
     if isinstance(codes, Tensor):
-        means = codes.float().mean(0)  # no matrix product with the weights, because autocast would round it
+        means = column_sums(codes) / len(codes)  # no matrix product with the weights, because autocast would round it
         return means.sum() if weights is None else (means * weights).sum()
     entries = codes.ragged() if isinstance(codes, SparseCodes) else codes
-    values = entries.values.float()
-    return (values if weights is None else values * weights[entries.columns]).sum() / (len(entries.offsets) - 1)
+    values = entries.values.float() if weights is None else scaled(entries, weights)
+    return values.sum() / (len(entries.offsets) - 1)
+
+
+def scaled(codes: Codes, weights: Float[Tensor, " width"]) -> Float[Tensor, "*entries"]:
+    """w_j f_j in float32: of sparse codes the stored entries alone."""
+    if isinstance(codes, Tensor):
+        return codes.float() * weights
+    entries = codes.ragged() if isinstance(codes, SparseCodes) else codes
+    return entries.values.float() * weights[entries.columns]
