@@ -1,4 +1,4 @@
-"""Sums over the rows of a large matrix, a few rows at a time: PyTorch would first copy all of it into the sum's type."""
+"""Sums over the rows of a large matrix, some at a time: PyTorch would first copy all of it into the sum's type."""
 
 import torch
 from jaxtyping import Float, Int
