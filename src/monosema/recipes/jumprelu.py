@@ -28,11 +28,12 @@ class JumpReLUFamily(Penalised):
     subtracts_input_bias: ClassVar[bool] = False
 
     threshold: float | Literal["auto"] = "auto"
-    """Where the thresholds start, in units of the scaled activations (the paper's is 0.001); auto is where a third of
-    the features that are wanted are active at the start, which leaves the encoder room to grow into them."""
+    """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
+    one; the January 2025 update's 0.1, with a norm of √d); auto is where a third of the features that are wanted are
+    active at the start, which leaves the encoder room to grow into them."""
     bandwidth: float | Literal["auto"] = "auto"
-    """Width ε of the straight-through estimator, in the same units (the paper's is 0.001); auto is as wide as the
-    thresholds are high at the start."""
+    """Width ε of the straight-through estimator, in the same units (the paper's is 0.001, the update's 2); auto is as
+    wide as the thresholds are high at the start."""
     adaptive_bandwidth: float = 0.0
     """Each feature's bandwidth, in running standard deviations of its pre-activation; 0: `bandwidth` for all."""
     step_kernel: Literal["rectangle", "triangle", "gaussian", "epanechnikov"] = "rectangle"

@@ -29,20 +29,18 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
     name: ClassVar[str] = "jumprelu_tanh"
     norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
     unit_norm: ClassVar[bool] = False
-    usual_sparsity: ClassVar[float] = 3.0
+    usual_sparsity: ClassVar[float] = 1.0
+    gain: ClassVar[float] = 20.0  # the penalty levels off: L0 answers late, and a controller in haste overshoots
+    damping: ClassVar[float] = 3.0
 
     lr_decay: float = 0.2
     """Fraction of the run, at its end, over which the learning rate falls linearly to zero."""
-    threshold: float | Literal["auto"] = 0.1
-    """Where the thresholds start, in units of the scaled activations."""
-    bandwidth: float | Literal["auto"] = 2.0
-    """Width ε of the straight-through estimator, in the same units."""
     sparsity_warmup: float = 1.0
     """Fraction of the run over which the sparsity term rises linearly from zero."""
     tanh_scale: float = 4.0
     """c: where the penalty of an activation levels off."""
-    pre_activation: float = 3e-6
-    """λ_P."""
+    pre_activation: float = 3e-4
+    """λ_P; the update's 3e-6 revives features in billions of tokens."""
 
     def __post_init__(self):
         super().__post_init__()

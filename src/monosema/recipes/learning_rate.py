@@ -33,7 +33,7 @@ FITS = {
     "gated_ri_l1": Fit(6e-3),
     "gated_anneal": Fit(6e-3),
     "jumprelu": Fit(6e-3),
-    "jumprelu_tanh": Fit(1e-3),
+    "jumprelu_tanh": Fit(5e-3),
 }
 OTHER_OPTIMISERS = {
     "muon": Fit(2e-2, width=0.0),

@@ -13,8 +13,6 @@ USUAL_L0 = 32.0
 """The L0 that `auto` leads to where no paper says how to set the coefficient."""
 MEMORY = 0.9
 """How much of the moving average of L0 is kept at each step."""
-GAIN, DAMPING = 60.0, 0.5
-"""Of the controller: units of log λ in a whole run at an error of one unit of log L0, and at once."""
 LARGEST_ERROR = 1 / 3
 """Of log L0, as the controller sees it. λ follows L0 from afar no faster than features can learn: one that rises while
 they still point anywhere has killed them by the time L0 answers."""
@@ -32,6 +30,10 @@ class Penalised(Recipe):
 
     usual_sparsity: ClassVar[float] = 1.0
     """A λ that is not too high for the first features: where the controller starts."""
+    gain: ClassVar[float] = 60.0
+    """Of the controller: units of log λ in a whole run at an error of one unit of log L0."""
+    damping: ClassVar[float] = 0.5
+    """Of the controller: units of log λ at once at an error of one unit of log L0."""
     paper_sparsity: ClassVar[float | None] = None
     """The λ that the paper gives for activations of the recipe's scale, if it gives one."""
 
@@ -85,8 +87,8 @@ class Penalised(Recipe):
         error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         # What is summed up while L0 cannot answer, for want of a penalty or of a learning rate, would be too much.
         answer = self._warmup(moment) * self.lr_scale(moment)
-        integral = old.integral + GAIN / moment.steps * error * answer
-        return Pressure(start * math.exp(integral + DAMPING * error), integral, mean)
+        integral = old.integral + self.gain / moment.steps * error * answer
+        return Pressure(start * math.exp(integral + self.damping * error), integral, mean)
 
     def _warmup(self, moment: Moment) -> float:
         length = self.sparsity_warmup if self.goal is None else min(self.sparsity_warmup, LONGEST_WARMUP)
