@@ -198,10 +198,10 @@ def _metavar(kind: Any) -> str:
     return "|".join(dict.fromkeys(choices))
 
 
-def run_and_print(config: RunConfig, out: Path, overwrite: bool) -> None:
+def run_and_print(config: RunConfig, out: Path, overwrite: bool, resume: bool = False) -> None:
     """Runs, and prints the table, where the report is, and some features; exits with 130 after Ctrl-C."""
     try:
-        print_result(run(config, out, overwrite=overwrite), out)
+        print_result(run(config, out, overwrite=overwrite, resume=resume), out)
     except Interrupted as interrupted:
         print(f"monosema: {interrupted}", file=sys.stderr)
         sys.exit(130)

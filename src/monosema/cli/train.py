@@ -21,6 +21,7 @@ from monosema.cli.arguments import (
 from monosema.config import from_dict, load_yaml
 from monosema.errors import InputError
 from monosema.runs import DictionaryConfig, RunConfig, grid
+from monosema.runs.train import CONFIG
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Train:
     """Folder to write."""
     overwrite: bool = False
     """Replace a run that is already in the folder."""
+    resume: bool = False
+    """Go on with the run in the folder where it was interrupted or killed; begin it if there is none."""
 
 
 GRIDS = ("site", "width", "expansion")
@@ -47,8 +50,14 @@ def main(arguments: list[str]) -> None:
     """Trains."""
     options = vars(parse(_command(), arguments, "train"))
     values = options | vars(options["dictionary"]) | vars(options["recipe"])
-    config = _config(values, given(arguments))
-    run_and_print(config, values["out"], values["overwrite"])
+    names, begun = given(arguments), values["out"] / CONFIG
+    if values["resume"] and values["overwrite"]:
+        raise InputError("--resume and --overwrite", expected="one of the two")
+    if values["resume"] and begun.is_file() and not {"config", "site"} & names:
+        config = _changed(load_yaml(RunConfig, begun), values, names)
+    else:
+        config = _config(values, names)
+    run_and_print(config, values["out"], values["overwrite"], values["resume"])
 
 
 def _command() -> type:

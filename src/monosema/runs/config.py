@@ -44,6 +44,11 @@ class DictionaryConfig:
 register_grid(DictionaryConfig, grid.dictionaries)
 
 
+COUNTS = ("tokens", "batch_size", "shuffle", "buffer", "heldout_tokens", "log_every", "evaluate_every")
+LEAST = {**dict.fromkeys((*COUNTS, "checkpoint_every", "keep_checkpoints"), 1), "context": 2}
+"""The least that counts may be; a single token has no next one to predict."""
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """A run: what is read, what is trained on it, and how it is measured."""
@@ -83,6 +88,15 @@ class RunConfig:
     """Matrix products of training; auto is bfloat16 where the hardware is fast at it. Weights are always float32."""
     heldout_tokens: int = 65_536
     """Held-out tokens to measure on."""
+    checkpoint_every: int | None = None
+    """Save all that --resume needs each time this many tokens were trained on; when it is interrupted, a run does so
+    anyway."""
+    keep_checkpoints: int = 2
+    """How many of the last checkpoints are kept; none once the run is finished."""
+    checkpoint_at: tuple[int, ...] = ()
+    """Tokens after which a checkpoint is saved and kept for good."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What a loss that is NaN or infinite does: stop the run and save the batch, or skip the batch and count it."""
     evaluate_every: int | None = None
     """Measure on a part of the held-out text each time this many tokens were trained on."""
     log_every: int = 10
@@ -95,10 +109,7 @@ class RunConfig:
     def __post_init__(self):
         if not self.dictionaries:
             raise InputError("a run without dictionaries", expected="at least one")
-        least = dict.fromkeys(
-            ("tokens", "batch_size", "shuffle", "buffer", "heldout_tokens", "log_every", "evaluate_every"), 1
-        )
-        for name, minimum in {**least, "context": 2}.items():  # a single token has no next one to predict
+        for name, minimum in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise InputError(f"{name} = {value}", expected=f"at least {minimum}")

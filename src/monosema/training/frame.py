@@ -41,7 +41,8 @@ def frame_of(x: Float[Tensor, "rows d"], norm: float, basis: Basis) -> Frame:
     centred = (x * scale - (x * scale).mean(0)).double()
     axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
     skewness = (centred @ axes).pow(3).sum(0)
-    return Frame(scale, (axes * torch.where(skewness < 0, -1.0, 1.0)).to(x.dtype))
+    signed = (axes * torch.where(skewness < 0, -1.0, 1.0)).to(x.dtype)
+    return Frame(scale, signed.contiguous())  # as a checkpoint gives it back: products depend on it by a last bit
 
 
 @torch.no_grad()

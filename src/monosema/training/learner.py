@@ -30,6 +30,9 @@ FEW = 256
 class NonFiniteLoss(RuntimeError):
     """The loss or its gradient was not finite; the dictionary is as it was before the batch that caused it."""
 
+    batch: Batch | None = None
+    """The batch, where the training loop says so."""
+
 
 class Learner:
     """A dictionary, its recipe, its optimiser, and what has to be remembered between steps.
@@ -73,6 +76,7 @@ class Learner:
         self.dictionary = self._start(sample, seed).to(self.device)
         self.dead = DeadFeatures(spec.width, self.device)
         self.optimisers = Optimisers(recipe, self.dictionary)
+        self.skipped = 0
         self.pressure: Pressure | None = None
         self.stored = entries_per_row(self.dictionary.activation, self._first_preactivations(sample))
 
@@ -119,6 +123,12 @@ class Learner:
             **({} if self.pressure is None else {"sparsity": self.pressure.coefficient}),
         }
 
+    def skip(self) -> dict[str, float]:
+        """Leaves out a batch; the schedules go on. Returns the `tokens` seen and the batches `skipped` so far."""
+        self.step_count += 1
+        self.skipped += 1
+        return {"tokens": self.step_count * self.batch_size, "skipped": self.skipped}
+
     def finished(self) -> Dictionary:
         """A copy that takes raw activations, in evaluation mode; training can go on."""
         dictionary = copy.deepcopy(self.dictionary).eval()
@@ -136,6 +146,7 @@ class Learner:
             "optimiser": self.optimisers.state_dict(),
             "silent": self.dead.silent,
             "step": self.step_count,
+            "skipped": self.skipped,
             "pressure": None if self.pressure is None else tuple(self.pressure),
             "stored": self.stored,
             "seed": self.seed,
@@ -148,6 +159,7 @@ class Learner:
         self.optimisers.load_state_dict(copy.deepcopy(state["optimiser"]))  # torch would share its tensors
         self.dead.silent.copy_(state["silent"])
         self.step_count, self.seed, self.stored = state["step"], state["seed"], state["stored"]
+        self.skipped = state["skipped"]
         self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
         self.read, self.written = (Frame(scale, axes) for scale, axes in state["frames"])
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from monosema.activations import Source
 from monosema.device import keep_freed_memory
 from monosema.errors import InputError
-from monosema.training.learner import Learner
+from monosema.training.learner import Batch, Learner, NonFiniteLoss
 
 
 class Observer(Protocol):
@@ -17,18 +17,34 @@ class Observer(Protocol):
         ...
 
 
-def train(source: Source, learners: Mapping[str, Learner], steps: int, observers: Sequence[Observer] = ()) -> None:
-    """Trains every learner on the same `steps` batches, each read through the model once.
+def train(
+    source: Source,
+    learners: Mapping[str, Learner],
+    steps: int,
+    observers: Sequence[Observer] = (),
+    *,
+    done: int = 0,
+    skip_non_finite: bool = False,
+) -> None:
+    """Trains every learner on the same batches, each read through the model once, until `steps` are done.
 
     From then on this process keeps memory that it frees, see `device.keep_freed_memory`.
 
+    Args:
+        source: what yields the batches.
+        learners: the dictionaries in training, by name.
+        steps: length of the run.
+        observers: told of every step.
+        done: steps that lie behind source and learners.
+        skip_non_finite: leave out batches whose loss is not finite, in place of ending the run.
+
     Raises:
         InputError: the source ends before.
-        NonFiniteLoss: a dictionary's loss left the finite numbers.
+        NonFiniteLoss: a dictionary's loss left the finite numbers; the error holds the batch.
     """
     keep_freed_memory()
     batches = iter(source)
-    for step in range(1, steps + 1):
+    for step in range(done + 1, steps + 1):
         batch = next(batches, None)
         if batch is None:
             raise InputError(
@@ -36,6 +52,16 @@ def train(source: Source, learners: Mapping[str, Learner], steps: int, observers
                 expected=f"{steps} batches",
                 hint="ask for fewer tokens, or let the text repeat",
             )
-        metrics = {name: learner.step(batch) for name, learner in learners.items()}
+        metrics = {name: _step(learner, batch, skip_non_finite) for name, learner in learners.items()}
         for observer in observers:
             observer.on_step(step, metrics)
+
+
+def _step(learner: Learner, batch: Batch, skip_non_finite: bool) -> dict[str, float]:
+    try:
+        return learner.step(batch)
+    except NonFiniteLoss as error:
+        if skip_non_finite:
+            return learner.skip()
+        error.batch = batch
+        raise

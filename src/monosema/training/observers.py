@@ -56,16 +56,16 @@ class Log(ABC):
 class JsonlLog(Log):
     """One JSON object a line, for each logged step and dictionary: `step`, `seconds`, `dictionary`, and its metrics.
 
-    `seconds` counts from the opening of the log. A metric that is not a finite number is written as null. Lines are
-    added to what the file holds, each as soon as it is known.
+    `seconds` counts from the opening of the log, on from what an earlier part of the run took. A metric that is not a
+    finite number is written as null. Lines are added to what the file holds, each as soon as it is known.
     """
 
-    def __init__(self, path: str | Path, every: int = 100):
+    def __init__(self, path: str | Path, every: int = 100, *, seconds: float = 0.0):
         super().__init__(every)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  it stays open for the run
-        self._start = time.monotonic()
+        self._start = time.monotonic() - seconds
 
     def write(self, step: int, metrics: Metrics) -> None:
         """Adds a line for each dictionary."""
@@ -81,19 +81,19 @@ class JsonlLog(Log):
 
 
 class TensorBoardLog(Log):
-    """A curve for each dictionary and metric, `dictionary/metric`, in TensorBoard's format.
+    """A curve for each dictionary and metric, `dictionary/metric`, in TensorBoard's format, behind `done` steps.
 
     Raises:
         InputError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: str | Path, every: int = 100):
+    def __init__(self, folder: str | Path, every: int = 100, *, done: int = 0):
         super().__init__(every)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise _missing("tensorboard") from None
-        self._writer = SummaryWriter(str(folder))
+        self._writer = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
 
     def write(self, step: int, metrics: Metrics) -> None:
         """Adds a point to each curve."""
@@ -131,10 +131,10 @@ class WandbLog(Log):
 
 
 class ProgressBar:
-    """Shows tokens done, speed and time left of a run of `steps` batches of `batch_size` tokens."""
+    """Shows tokens done, speed and time left of what follows `done` of the `steps` batches of `batch_size` tokens."""
 
-    def __init__(self, steps: int, batch_size: int):
-        self._tokens, self._batch_size = steps * batch_size, batch_size
+    def __init__(self, steps: int, batch_size: int, *, done: int = 0):
+        self._tokens, self._batch_size = (steps - done) * batch_size, batch_size
         self._open = ExitStack()
 
     def on_step(self, step: int, metrics: Metrics) -> None:

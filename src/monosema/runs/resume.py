@@ -1,0 +1,116 @@
+"""Going on with a run that was interrupted or killed, from its last checkpoint."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import monosema
+from monosema.activations import Source
+from monosema.config import to_dict
+from monosema.errors import InputError
+from monosema.files import write_text
+from monosema.runs.config import RunConfig
+from monosema.training import Learner
+from monosema.training.checkpoints import checkpoints, remove_unfinished
+from monosema.training.state_file import read_state
+
+FOLDER = "checkpoints"
+FREE = {
+    "log_every",
+    "evaluate_every",
+    "tensorboard",
+    "wandb",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "checkpoint_at",
+    "non_finite",
+}
+"""What may change between one part of a run and the next: it changes nothing that is learned."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What lies behind a run."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """Of training."""
+    state: Mapping[str, Any] | None = None
+    """None where nothing was saved."""
+
+
+def past_of(out: Path) -> Past:
+    """Where the run in a folder can go on: behind its newest checkpoint, or from the start if it has none.
+
+    Raises:
+        InputError: the checkpoint is damaged, or of another version's kind.
+    """
+    remove_unfinished(out / FOLDER)
+    found = checkpoints(out / FOLDER)
+    if not found:
+        return Past()
+    try:
+        state = read_state(found[-1])
+    except InputError as error:
+        hint = f"delete it to go on from {found[-2].name}" if len(found) > 1 else "begin again with --overwrite"
+        raise InputError(error.given, expected=error.expected, hint=hint) from None
+    return Past(state["step"], state["seconds"], state)
+
+
+def state_of(
+    config: RunConfig, source: Source, learners: Mapping[str, Learner], step: int, seconds: float
+) -> dict[str, Any]:
+    """All that the rest of a run depends on."""
+    return {
+        "step": step,
+        "seconds": seconds,
+        "config": to_dict(config),
+        "source": source.state_dict(),
+        "learners": {name: learner.state_dict() for name, learner in learners.items()},
+        "monosema": monosema.__version__,
+    }
+
+
+def restore(past: Past, config: RunConfig, source: Source, learners: Mapping[str, Learner]) -> None:
+    """Puts source and learners where they were.
+
+    Raises:
+        InputError: the run is configured otherwise than it was, or its data has changed.
+    """
+    if past.state is None:
+        return
+    _check_same(to_dict(config), past.state["config"])
+    source.load_state_dict(past.state["source"])
+    for name, learner in learners.items():
+        learner.load_state_dict(past.state["learners"][name])
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Takes out the lines behind a step, which will be written again, and a last one that is not whole."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = (line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
+        write_text(path, "".join(kept))
+
+
+def _check_same(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    old, new = dict(_flat(before)), dict(_flat(now))
+    for key in [*old, *(key for key in new if key not in old)]:
+        if old.get(key) != new.get(key) and key.split(".")[0] not in FREE:
+            raise InputError(
+                f"{key} = {new.get(key)} to go on with a run",
+                expected=f"{old.get(key)}, as it began with",
+                hint="leave it as it was, or begin another run",
+            )
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The plain values in a configuration, by dotted key."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield key, value
+        return
+    for name, item in items:
+        yield from _flat(item, f"{key}.{name}" if key else str(name))
