@@ -36,7 +36,7 @@ class RaggedCodes(NamedTuple):
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature is active in. An entry that is stored but zero is not active."""
-        return self.columns[self.values != 0].bincount(minlength=self.width)
+        return self.columns.new_zeros(self.width).index_add_(0, self.columns, (self.values != 0).to(self.columns.dtype))
 
 
 class SparseCodes(NamedTuple):

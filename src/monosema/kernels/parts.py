@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.kernels.backend import on_gpu
+
 BUFFER = 2**23
 """Entries of the product that are held at a time: few enough to stay near the processor, enough to be made fast."""
 GPU_BUFFER = 2**24
@@ -22,7 +24,7 @@ def product_in_parts(
 ) -> Iterator[Float[Tensor, "rows width"]]:
     """`x @ weight + bias`, in their precision, in one buffer: each part is overwritten by the next."""
     width = weight.shape[1]
-    fitting = max(GPU_BUFFER // width, GPU_ROWS) if x.is_cuda else BUFFER // width
+    fitting = max(GPU_BUFFER // width, GPU_ROWS) if on_gpu(x) else BUFFER // width
     rows = max(min(fitting, len(x)), 1)
     buffer = x.new_empty(rows, width)
     for part in x.split(rows):
