@@ -21,8 +21,8 @@ MOST = 3 / 4
 MANY = {torch.bfloat16: 1 / 100, torch.float16: 1 / 4, torch.float32: 1 / 20, torch.float64: 1 / 20}
 """Share of all products from which on it is faster to make them all and take some.
 
-Measured on a CPU. On a GPU it is the time of a product of two rows out of many (2 d FLOPs) to that of reading one row
-from the L2 cache (4 d bytes): 1/250 for an H100 and 1/125 for an A100 in bfloat16, 1/20 and 1/10 in float32.
+Measured on a CPU. For a GPU an estimate: the time of 2 d FLOPs of a large product in that of reading 4 d bytes from the
+L2 cache, which in bfloat16 is 1/250 at 700 TFLOP/s and 5.5 TB/s, and 1/125 at 250 TFLOP/s and 4 TB/s.
 """
 ROWS = 4096
 """Rows of a weight's gradient that are made at a time."""

@@ -11,8 +11,8 @@ from monosema.kernels.backend import on_gpu
 BUFFER = 2**23
 """Entries of the product that are held at a time: few enough to stay near the processor, enough to be made fast."""
 GPU_BUFFER = 2**24
-"""The same on a GPU: 32 MiB in bfloat16, which the L2 cache of a large one (40 to 50 MiB) holds for the search that
-follows, and so much to do that starting the few kernels of each part takes less time than they do."""
+"""The same on a GPU, by estimate: 32 MiB in bfloat16, which the L2 cache of a large one (40 to 50 MiB) holds for the
+search that follows. Smaller parts would be done before the host has queued the kernels of the next."""
 GPU_ROWS = 512
 """Fewest rows of a part there. Each part reads the weight again, 2 bytes for `2 · rows` FLOPs: with some 300 rows,
 large GPUs read as long as they multiply."""
