@@ -30,8 +30,8 @@ lint: .venv/.installed-dev ## check style, format and types
 docs: .venv/.installed-docs ## build the documentation into build/site
 	$(BIN)/mkdocs build --quiet --strict
 
-bench: .venv/.installed ## run every benchmark, one after another
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: .venv/.installed ## run every benchmark that needs no GPU, one after another
+	@for script in $(filter-out benchmarks/gpu_% %_worker.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean: ## delete what can be made again; runs/ stays
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info

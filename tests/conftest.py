@@ -15,6 +15,8 @@ from hypothesis import settings
 
 settings.register_profile("monosema", deadline=None, derandomize=True)  # the same examples everywhere, however slow
 settings.load_profile("monosema")
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton: its kernels then run in NumPy
 torch.set_num_threads(1)  # tests are tiny, and pytest-xdist's workers share the cores
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from monosema.device import has_fast_bf16, pick_device
+from monosema.device import has_fast_bf16, pick_device, read_figures
 from monosema.errors import InputError
 
 
@@ -57,3 +57,8 @@ print(*faults)
     faults = [int(count) for count in counts]
     assert kept == str(platform.libc_ver()[0] == "glibc")
     assert kept == "False" or max(faults[-3:]) < faults[0] / 10, faults
+
+
+def test_figures_are_read_as_they_are_whatever_their_precision():
+    figures = [torch.tensor(2**40 + 1), torch.tensor(0.1, requires_grad=True), torch.tensor(torch.inf).bfloat16()]
+    assert read_figures(figures) == [figure.item() for figure in figures]

@@ -1,10 +1,13 @@
-"""Which device to compute on, whether bfloat16 pays there, and what becomes of memory that was used."""
+"""Which device to compute on, whether bfloat16 pays there, how its figures are read, what becomes of used memory."""
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 import torch
+from jaxtyping import Num
+from torch import Tensor
 
 from monosema.errors import InputError
 
@@ -33,6 +36,12 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return False
+
+
+def read_figures(figures: Sequence[Num[Tensor, ""]]) -> list[float]:
+    """Scalars of one device as numbers, in one copy: each copy from a GPU waits until all that was begun is done."""
+    exact = torch.float32 if figures[0].device.type == "mps" else torch.float64  # mps has no float64
+    return torch.stack([figure.detach().to(exact) for figure in figures]).tolist()
 
 
 @cache

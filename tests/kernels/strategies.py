@@ -1,4 +1,4 @@
-"""Matrices of pre-activations on which selecting the largest could go wrong, and how far rounding may go."""
+"""Matrices on which selecting the largest, or summing entries, could go wrong, and how far rounding may go."""
 
 import torch
 from hypothesis import settings
@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 quick = settings(deadline=None, max_examples=60)
+Entries = tuple[Tensor, Tensor, Tensor, Tensor]
 KINDS = ("normal", "ties", "zeros", "negative", "one negative row")
 
 
 @st.composite
-def preactivations(draw: st.DrawFn, dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat16)) -> Tensor:
+def preactivations(
+    draw: st.DrawFn, dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.bfloat16), widest: int = 9
+) -> Tensor:
     """`[batch, width]`, from one by one up, of any kind and precision."""
-    batch, width = draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    batch, width = draw(st.integers(1, 5)), draw(st.integers(1, widest))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     kind = draw(st.sampled_from(KINDS))
     pre = torch.randn(batch, width, generator=generator)
@@ -28,10 +31,23 @@ def preactivations(draw: st.DrawFn, dtypes: tuple[torch.dtype, ...] = (torch.flo
 
 
 @st.composite
-def preactivations_and_k(draw: st.DrawFn) -> tuple[Tensor, int]:
+def preactivations_and_k(draw: st.DrawFn, widest: int = 9) -> tuple[Tensor, int]:
     """Pre-activations with a `k` from 1 to the width."""
-    pre = draw(preactivations())
+    pre = draw(preactivations(widest=widest))
     return pre, draw(st.one_of(st.just(pre.shape[1]), st.integers(1, pre.shape[1])))
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> Entries:
+    """Offsets, columns and values of a random matrix, whose rows may be empty or full; and the matrix."""
+    rows, width = draw(st.integers(1, 6)), draw(st.integers(1, 9))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    mask = torch.rand(rows, width, generator=generator) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+    if draw(st.booleans()):
+        mask[draw(st.integers(0, rows - 1))] = True
+    dense = torch.randn(rows, width, generator=generator) * mask
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), mask.sum(1).cumsum(0)])
+    return offsets, mask.nonzero()[:, 1], dense[mask], dense
 
 
 def normal_like(x: Tensor, *shape: int, seed: int = 0) -> Tensor:

@@ -13,9 +13,14 @@ Case = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """x, W, b and a shift, in float64, so that no two entries are equal and rounding decides nothing."""
-    batch, d, width = draw(st.integers(1, 7)), draw(st.integers(1, 5)), draw(st.integers(1, 40))
+def cases(draw: st.DrawFn, batch: int = 7, width: int = 40) -> Case:
+    """x, W, b and a shift, in float64, so that no two entries are equal and rounding decides nothing.
+
+    Args:
+        draw: of hypothesis.
+        batch, width: up to these.
+    """
+    batch, d, width = draw(st.integers(1, batch)), draw(st.integers(1, 5)), draw(st.integers(1, width))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     shapes = ((batch, d), (d, width), (width,), (d,))
     x, weight, bias, shift = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)

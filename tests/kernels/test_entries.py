@@ -4,25 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from monosema.kernels import entries as kernel
 from monosema.kernels import parts
 from monosema.kernels.entries import products_at, transposed, weighted_sums, weighted_sums_
-from tests.kernels.strategies import assert_product_close, quick
-
-Entries = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-@st.composite
-def entries(draw: st.DrawFn) -> Entries:
-    """Offsets, columns and values of a random matrix, some of whose rows and columns are empty; and the matrix."""
-    rows, width = draw(st.integers(1, 6)), draw(st.integers(1, 9))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    mask = torch.rand(rows, width, generator=generator) < draw(st.sampled_from([0.0, 0.3, 1.0]))
-    dense = torch.randn(rows, width, generator=generator) * mask
-    offsets = torch.cat([torch.zeros(1, dtype=torch.long), mask.sum(1).cumsum(0)])
-    return offsets, mask.nonzero()[:, 1], dense[mask], dense
+from tests.kernels.strategies import Entries, assert_product_close, entries, quick
 
 
 @quick

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from monosema.kernels.entries import only
+from monosema.kernels.entries import only, rows_of
 from monosema.kernels.search import where_true
 
 
@@ -23,8 +23,7 @@ class RaggedCodes(NamedTuple):
 
     def rows(self) -> Int[Tensor, " entries"]:
         """The row of each entry."""
-        counts = self.offsets.diff()
-        return torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        return rows_of(self.offsets, len(self.columns))
 
     def only(self, kept: Bool[Tensor, " entries"]) -> "RaggedCodes":
         """Without the other entries; gradients reach `values`."""
@@ -37,7 +36,7 @@ class RaggedCodes(NamedTuple):
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature is active in. An entry that is stored but zero is not active."""
-        return self.columns[self.values != 0].bincount(minlength=self.width)
+        return self.columns.new_zeros(self.width).index_add_(0, self.columns, (self.values != 0).to(self.columns.dtype))
 
 
 class SparseCodes(NamedTuple):

@@ -15,7 +15,7 @@ from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.parts import product_in_parts
 from monosema.kernels.precision import product_dtype
-from monosema.kernels.search import above_zero, largest_of_rows
+from monosema.kernels.search import entries_above_zero, largest_of_rows
 from monosema.kernels.spare import gradient_like
 
 MARGIN = 0.95
@@ -64,10 +64,10 @@ def encode_batch_topk(
     """
     centred = x if shift is None else (x - shift).detach()
     wanted, bound = k * len(x), max(MARGIN * guess, 0.0)
-    codes = _above(centred, weight, bias, torch.tensor(bound, device=x.device))
+    codes = _above(centred, weight, bias, torch.full((), bound, device=x.device))
     while len(codes.values) < wanted and bound > 0:
         bound = bound / 2 if bound > 0.1 * guess else 0.0
-        codes = _above(centred, weight, bias, torch.tensor(bound, device=x.device))
+        codes = _above(centred, weight, bias, torch.full((), bound, device=x.device))
     if len(codes.values) > wanted:
         kept = torch.zeros_like(codes.columns, dtype=torch.bool)
         kept[codes.values.topk(wanted, sorted=False).indices] = True
@@ -94,15 +94,10 @@ def encode_above(
 @torch.no_grad()
 def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> RaggedCodes:
     """The bound is taken off with the bias, for nothing, so that one compares with zero."""
-    width, counts, columns, found = len(bias), [], [], []
-    for beyond in _product(centred, weight, bias - bound):
-        places = above_zero(beyond)
-        counts.append((places // width).bincount(minlength=len(beyond)))
-        columns.append(places % width)
-        found.append(beyond.flatten()[places])
-    offsets, chosen = F.pad(torch.cat(counts).cumsum(0), (1, 0)), torch.cat(columns)
-    values = torch.cat(found)
-    return RaggedCodes(offsets, chosen, (values + bound.expand_as(bias)[chosen]).to(values.dtype), width)
+    found = [entries_above_zero(beyond) for beyond in _product(centred, weight, bias - bound)]
+    counts, columns, values = (torch.cat(parts) for parts in zip(*found, strict=True))
+    offsets = F.pad(counts.cumsum(0), (1, 0))
+    return RaggedCodes(offsets, columns, (values + bound.expand_as(bias)[columns]).to(values.dtype), len(bias))
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Tensor, "rows width"]]:

@@ -12,13 +12,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from monosema.kernels.backend import triton_kernels
 from monosema.kernels.parts import product_in_parts
 from monosema.kernels.search import where_true
 
 MOST = 3 / 4
 """Share of entries that are not zero from which on it is not worth sorting out those that are."""
 MANY = {torch.bfloat16: 1 / 100, torch.float16: 1 / 4, torch.float32: 1 / 20, torch.float64: 1 / 20}
-"""Share of all products from which on it is faster to make them all and take some, on a CPU."""
+"""Share of all products from which on it is faster to make them all and take some.
+
+Measured on a CPU. For a GPU an estimate: the time of 2 d FLOPs of a large product in that of reading 4 d bytes from the
+L2 cache, which in bfloat16 is 1/250 at 700 TFLOP/s and 5.5 TB/s, and 1/125 at 250 TFLOP/s and 4 TB/s.
+"""
 ROWS = 4096
 """Rows of a weight's gradient that are made at a time."""
 
@@ -30,6 +35,8 @@ def weighted_sums(
     table: Float[Tensor, "width d"],
 ) -> Float[Tensor, "rows d"]:
     """`S @ table`, where `values` are the entries of S. Sums are float32 also where `table` is bfloat16."""
+    if kernels := triton_kernels(table):
+        return kernels.weighted_sums(offsets, columns, values, table)
     if len(columns) == 0:
         return table.new_zeros(len(offsets) - 1, table.shape[1])
     weights = values.to(table.dtype)
@@ -45,10 +52,14 @@ def weighted_sums_(
 ) -> None:
     """Writes `S.T @ table` into `out`: the gradient of a weight, which may be of another precision than `table`.
 
-    On a CPU it is made some rows at a time, so that nothing else as large as the weight is needed.
+    Nothing else as large as the weight is needed: a GPU writes each row once it is summed, and on a CPU some rows are
+    made at a time.
     """
     by_column = transposed(offsets, columns, len(out))
     factors, ends = values[by_column.order], by_column.offsets
+    if kernels := triton_kernels(table):
+        kernels.weighted_sums(ends, by_column.rows, factors, table, out)
+        return
     if out.device.type != "cpu":
         out.copy_(weighted_sums(ends, by_column.rows, factors, table))
         return
@@ -75,8 +86,10 @@ def products_at(
             every product in bfloat16 and taking those is faster than making these alone.
     """
     dtype = dtype or left.dtype
-    if left.device.type == "cpu" and len(columns) > MANY[dtype] * len(left) * len(right):
+    if left.device.type in ("cpu", "cuda") and len(columns) > MANY[dtype] * len(left) * len(right):
         return _taken(offsets, columns, left.to(dtype), right.to(dtype))
+    if kernels := triton_kernels(left):
+        return kernels.products_at(offsets, columns, left, right)
     if left.dtype not in (torch.float32, torch.float64):
         return products_at(offsets, columns, left.float(), right.float()).to(left.dtype)
     if len(columns) == 0:
@@ -90,11 +103,13 @@ def products_at(
 def _taken(offsets: Tensor, columns: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, " entries"]:
     """Some rows of all products at a time."""
     found, row = left.new_empty(len(columns)), 0
+    bounds = offsets.cpu()  # a GPU is waited for once
     for part in product_in_parts(left, right.mT):
-        ends = offsets[row : row + len(part) + 1]
-        first, last = int(ends[0]), int(ends[-1])
-        starts = torch.arange(len(part)) * len(right)
-        torch.take(part, columns[first:last] + starts.repeat_interleave(ends.diff()), out=found[first:last])
+        first, last = int(bounds[row]), int(bounds[row + len(part)])
+        starts = torch.arange(len(part), device=left.device) * len(right)
+        counts = offsets[row : row + len(part) + 1].diff()
+        places = columns[first:last] + starts.repeat_interleave(counts, output_size=last - first)
+        torch.take(part, places, out=found[first:last])
         row += len(part)
     return found
 
@@ -102,7 +117,12 @@ def _taken(offsets: Tensor, columns: Tensor, left: Tensor, right: Tensor) -> Flo
 def without_zeros(
     offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], values: Float[Tensor, " entries"]
 ) -> tuple[Int[Tensor, " rows+1"], Int[Tensor, " kept"], Float[Tensor, " kept"]]:
-    """The same matrix with fewer stored zeros: with none, if there are many."""
+    """The same matrix with fewer stored zeros: with none, if there are many.
+
+    On a GPU it stays as it is: to know their number one would have to wait, and `weighted_sums` passes over them.
+    """
+    if triton_kernels(values):
+        return offsets, columns, values
     kept = where_true(values != 0)
     if len(kept) > MOST * len(values):
         return offsets, columns, values
@@ -130,10 +150,21 @@ class Transposed(NamedTuple):
 
 def transposed(offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], width: int) -> Transposed:
     """Sorts the entries by column, then by row."""
+    rows = rows_of(offsets, len(columns))
+    if triton_kernels(columns):
+        # A GPU sorts by the bits of its keys: half as many take half the time. And bincount would make the host wait.
+        ranked, order = columns.int().sort(stable=True)
+        starts = torch.arange(width + 1, dtype=ranked.dtype, device=ranked.device)
+        return Transposed(torch.searchsorted(ranked, starts), rows[order], order)
     order = columns.argsort(stable=True)
-    rows = torch.arange(len(offsets) - 1, device=columns.device).repeat_interleave(offsets.diff())
     ends = columns.bincount(minlength=width).cumsum(0)
     return Transposed(F.pad(ends, (1, 0)), rows[order], order)
+
+
+def rows_of(offsets: Int[Tensor, " rows+1"], entries: int) -> Int[Tensor, " entries"]:
+    """The row of each entry; the host does not wait for a device, as it is told how many there are."""
+    counts = offsets.diff()
+    return torch.arange(len(counts), device=counts.device).repeat_interleave(counts, output_size=entries)
 
 
 @cache

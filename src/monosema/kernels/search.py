@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from monosema.kernels.backend import triton_kernels
+
 GROUP = 16
 """Entries whose maximum stands for them in the search for a bound."""
 SLACK = 4
@@ -23,6 +25,8 @@ def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "b
     The k-th largest of any part of the entries is at most the k-th largest of all. The maxima of groups are such a
     part: what lies below their k-th largest is out, which leaves hardly more than k entries a row.
     """
+    if kernels := triton_kernels(pre):
+        return kernels.largest_of_rows(pre, k)
     batch, width = pre.shape
     groups = width // GROUP
     if pre.device.type != "cpu" or k > groups or batch == 0:
@@ -53,6 +57,17 @@ def largest(flat: Float[Tensor, " all"], n: int) -> Int[Tensor, " kept"]:
         bound = torch.from_numpy(np.partition(maxima.numpy(), place, axis=1)[:, place, None]).clamp(min=1)
         left = _at_least(bound, numbers, maxima)
     return left if len(left) <= n else left[flat[left].topk(n, sorted=False).indices]
+
+
+def entries_above_zero(
+    pre: Float[Tensor, "batch width"],
+) -> tuple[Int[Tensor, " batch"], Int[Tensor, " found"], Float[Tensor, " found"]]:
+    """How many entries of each row are above zero; their columns and values, row after row, in any order within one."""
+    if kernels := triton_kernels(pre):
+        return kernels.above_zero(pre)
+    batch, width = pre.shape
+    places = above_zero(pre)
+    return (places // width).bincount(minlength=batch), places % width, pre.flatten()[places]
 
 
 def above_zero(pre: Float[Tensor, "batch width"]) -> Int[Tensor, " found"]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.activations.normalise import geometric_median
+from monosema.device import read_figures
 from monosema.dictionaries import Dictionary, Preactivations, Spec
 from monosema.errors import InputError
 from monosema.kernels.spare import keep_gradient_
@@ -100,24 +101,28 @@ class Learner:
         dead = self.dead.mask(self.recipe.dead_window(moment))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             loss = self.recipe.loss(self.dictionary, x, y, moment, dead)
-        total = loss.total.item()
-        grad_norm = self._backward(loss) if math.isfinite(total) else math.nan
-        if not math.isfinite(grad_norm):
-            raise NonFiniteLoss(self._blame(total, x, y))
-        lr = self._update(loss, moment)
         fired = loss.fired()
-        l0 = fired.sum().item() / len(x)
+        figures = {
+            "loss": loss.total,
+            **loss.terms,
+            "l0": fired.sum(),
+            "fve": loss.terms["error"] / (y - y.mean(0)).square().sum(1).mean(),
+            "dead": dead.float().mean(),
+        }
+        *read, grad_norm = read_figures([*figures.values(), self._backward(loss)])
+        metrics = dict(zip(figures, read, strict=True))
+        metrics |= {"l0": metrics["l0"] / len(x), "fve": 1 - metrics["fve"]}
+        if not (math.isfinite(metrics["loss"]) and math.isfinite(grad_norm)):
+            self.dictionary.zero_grad()
+            raise NonFiniteLoss(self._blame(metrics["loss"], x, y))
+        lr = self._update(loss, moment, grad_norm)
         self.dead.update(fired, len(x))
-        self.pressure, self.stored = self.recipe.pressure(moment, l0, loss), loss.stored
+        self.pressure, self.stored = self.recipe.pressure(moment, metrics["l0"], loss), loss.stored
         self._resample(moment, x, y, loss)
         self.step_count += 1
         return {
             "tokens": self.step_count * self.batch_size,
-            "loss": total,
-            **{name: term.item() for name, term in loss.terms.items()},
-            "l0": l0,
-            "fve": 1 - (loss.terms["error"] / (y - y.mean(0)).square().sum(1).mean()).item(),
-            "dead": dead.float().mean().item(),
+            **metrics,
             "lr": lr,
             "grad_norm": grad_norm,
             **({} if self.pressure is None else {"sparsity": self.pressure.coefficient}),
@@ -163,24 +168,23 @@ class Learner:
         self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
         self.read, self.written = (Frame(scale, axes) for scale, axes in state["frames"])
 
-    def _backward(self, loss: Loss) -> float:
-        """Leaves clipped gradients, and returns their norm before; leaves none if it is not finite."""
+    def _backward(self, loss: Loss) -> Float[Tensor, ""]:
+        """Leaves gradients, and returns their norm."""
         loss.total.backward()
-        grads = [p.grad for p in self.dictionary.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(grads).item()
-        if not math.isfinite(norm):
-            self.dictionary.zero_grad()
-        elif norm > self.recipe.grad_clip:  # torch's own clipping would go over short gradients, too
-            for grad in grads:
-                grad.mul_(self.recipe.grad_clip / norm)
-        return norm
+        return torch.nn.utils.get_total_norm(self._gradients())
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.dictionary.parameters() if p.grad is not None]
 
     def _blame(self, total: float, x: Tensor, y: Tensor) -> str:
         finite = x.isfinite().all() and y.isfinite().all()
         cause = f"lower the learning rate ({self.recipe.lr})" if finite else "the activations hold NaN or infinity"
         return f"loss {total} or its gradient at step {self.step_count} is not finite: {cause}"
 
-    def _update(self, loss: Loss, moment: Moment) -> float:
+    def _update(self, loss: Loss, moment: Moment, grad_norm: float) -> float:
+        if grad_norm > self.recipe.grad_clip:  # torch's own clipping would go over short gradients, too
+            for grad in self._gradients():
+                grad.mul_(self.recipe.grad_clip / grad_norm)
         self.recipe.before_step_(self.dictionary)
         assert self.recipe.lr != "auto"
         lr = self.recipe.lr * self.recipe.lr_scale(moment)
