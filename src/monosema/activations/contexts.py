@@ -163,6 +163,22 @@ def take_contexts(contexts: "Contexts | MixedContexts", tokens: int) -> Int[Tens
     return torch.stack(taken)
 
 
+def next_contexts(
+    contexts: "Contexts | MixedContexts", count: int
+) -> tuple[list[Position], list[Int[Tensor, "length"]]]:
+    """The next contexts, `count` of them or as many as are left, and where in the text each begins."""
+    begins: list[Position] = []
+    taken: list[Tensor] = []
+    while len(taken) < count:
+        begin = contexts.position
+        context = next(contexts, None)
+        if context is None:
+            break
+        begins.append(begin)
+        taken.append(context)
+    return begins, taken
+
+
 def _some(documents: Iterator[str]) -> list[str]:
     """The next documents, as many as are worth tokenising at once; none at the end."""
     some: list[str] = []

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from monosema.activations.contexts import Contexts, Position
-from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
+from monosema.activations.contexts import Contexts, Position, next_contexts
+from monosema.activations.filters import Keep
 from monosema.activations.mixing import MixedContexts
+from monosema.activations.model_rows import ModelRows, only
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.device import keep_freed_memory
 from monosema.errors import InputError
-from monosema.models import read
 from monosema.progress import progress
 
 if TYPE_CHECKING:
@@ -58,16 +58,15 @@ class ModelSource:
     ):
         self.model, self.contexts, self.batch_size = model, contexts, batch_size
         self.keep = keep or Keep()
-        self.points = list(dict.fromkeys(points))
-        _check(model, contexts.length, points, batch_size, buffer_rows, context_batch, self.keep)
+        check_contexts(model, contexts.length, context_batch, self.keep)
+        _check_buffer(contexts.length, batch_size, buffer_rows)
         keep_freed_memory()
-        one_token = read(model, torch.zeros(1, 1, dtype=torch.long), self.points)
-        self.widths = {point: x.shape[-1] for point, x in one_token.items()}
+        self._reader = ModelRows(model, points, self.keep)
+        self.points, self.widths = self._reader.points, self._reader.widths
         self.tokens_read = 0
-        self._buffer = ShuffleBuffer(buffer_rows, one_token, seed=seed)
+        self._buffer = ShuffleBuffer(buffer_rows, self._reader.one_token, seed=seed)
         # Every pass but a text's last is of this size, so that a filling ends with less than one pass of free slots.
         self._contexts_per_pass = min(context_batch, buffer_rows // 2 // contexts.length)
-        self._norm_limits: dict[str, float] = {}
 
     @property
     def bytes(self) -> int:
@@ -103,7 +102,7 @@ class ModelSource:
             "contexts": self.contexts.state_dict(),
             "buffer": self._buffer.state_dict(),
             "tokens_read": self.tokens_read,
-            "norm_limits": dict(self._norm_limits),
+            "norm_limits": dict(self._reader.norm_limits),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -115,7 +114,7 @@ class ModelSource:
         self._buffer.load_state_dict(state["buffer"])
         self.contexts.load_state_dict(state["contexts"])
         self.tokens_read = state["tokens_read"]
-        self._norm_limits = dict(state["norm_limits"])
+        self._reader.norm_limits = dict(state["norm_limits"])
 
     def _fill_first(self) -> None:
         with progress("filling the buffer", self._buffer.rows, "tokens") as bar:
@@ -132,7 +131,7 @@ class ModelSource:
         """Reads until the buffer is full or the text ends, and shuffles; tells `advance` of the rows as they come."""
         held, passes = self._buffer.held, self.passes
         while self._buffer.free >= self._contexts_per_pass * self.contexts.length:
-            begins, contexts = self._next_contexts()
+            begins, contexts = next_contexts(self.contexts, self._contexts_per_pass)
             if not contexts:
                 break
             rows = self._rows(torch.stack(contexts), begins)
@@ -143,60 +142,19 @@ class ModelSource:
         if self._buffer.held > held:
             self._buffer.shuffle()
 
-    def _next_contexts(self) -> tuple[list[Position], list[Int[Tensor, "length"]]]:
-        begins: list[Position] = []
-        contexts: list[Tensor] = []
-        while len(contexts) < self._contexts_per_pass:
-            begin = self.contexts.position
-            context = next(self.contexts, None)
-            if context is None:
-                break
-            begins.append(begin)
-            contexts.append(context)
-        return begins, contexts
-
     def _rows(self, ids: Int[Tensor, "batch position"], begins: list[Position]) -> dict[str, Float[Tensor, "rows d"]]:
         """The activations of the tokens that are kept, in the model's type."""
-        rows = {point: x.flatten(0, 1) for point, x in read(self.model, ids, self.points).items()}
-        norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}
-        kept = from_position(ids, self.keep.first_position)
-        if not self.keep.special_tokens:
-            kept = kept & not_special(ids, self.model.special_ids)
-        kept = kept.flatten().to(self.model.device)
-        for point, x in rows.items():
-            if (kept & ~norms[point].isfinite()).any():
-                self._refuse_broken(point, x, kept, ids, begins)
+        rows, kept = self._reader.of(ids, begins, self.tokens_read // ids.shape[1])
         self.tokens_read += ids.numel()
-        if self.keep.max_norm is not None and kept.any():
-            if not self._norm_limits:  # the median of the first pass is good enough for all
-                self._norm_limits = {p: norm_limit(norms[p][kept], self.keep.max_norm) for p in self.points}
-            for point in self.points:
-                kept = kept & within_norm(norms[point], self._norm_limits[point])
-        return rows if kept.all() else _only(kept, rows)
-
-    def _refuse_broken(self, point: str, x: Tensor, kept: Tensor, ids: Tensor, begins: list[Position]) -> None:
-        broken = (kept & ~x.isfinite().all(dim=1)).nonzero()
-        if not len(broken):
-            return  # finite values whose squares are not: an outlier, but no error
-        context, position = divmod(int(broken[0]), ids.shape[1])
-        raise InputError(
-            f"NaN or infinite activations at {point!r}: position {position} (token {int(ids[context, position])}) of "
-            f"context {self.tokens_read // ids.shape[1] + context}, which begins at {begins[context]} of the text",
-            expected="finite activations",
-            hint="load the model in a wider type (dtype='float32' or 'bfloat16') and see if its weights are finite",
-        )
+        return only(kept, rows)
 
 
-def _only(kept: Bool[Tensor, "all"], rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    index = kept.nonzero()[:, 0]  # index_select is several times faster than a mask
-    return {point: x.index_select(0, index) for point, x in rows.items()}
+def check_contexts(model: "LoadedModel", length: int, context_batch: int, keep: Keep) -> None:
+    """Refuses contexts that a model cannot read, or of which nothing would be kept.
 
-
-def _check(
-    model: "LoadedModel", length: int, points: Sequence[str], batch: int, buffer: int, context_batch: int, keep: Keep
-) -> None:
-    if isinstance(points, str) or not points:
-        raise InputError(f"hook points {points!r}", expected="a list with at least one name")
+    Raises:
+        InputError: it is so.
+    """
     if model.max_context is not None and length > model.max_context:
         raise InputError(
             f"contexts of {length} tokens for {model.name}",
@@ -207,8 +165,13 @@ def _check(
             f"contexts of {length} tokens of which those before position {keep.first_position} are left out",
             expected="contexts with positions that are kept",
         )
-    if batch < 1 or context_batch < 1:
-        raise InputError(f"batches of {batch} rows and {context_batch} contexts", expected="at least 1 of each")
+    if context_batch < 1:
+        raise InputError(f"{context_batch} contexts at a time", expected="at least 1")
+
+
+def _check_buffer(length: int, batch: int, buffer: int) -> None:
+    if batch < 1:
+        raise InputError(f"batches of {batch} rows", expected="at least 1")
     if buffer < 2 * max(batch, length):
         raise InputError(
             f"a shuffling buffer of {buffer} rows for batches of {batch} rows and contexts of {length} tokens",
