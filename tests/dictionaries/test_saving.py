@@ -186,7 +186,7 @@ def test_an_interrupted_write_leaves_what_was_there_and_nothing_beside_it(tmp_pa
 
 
 def test_an_interrupted_save_leaves_the_dictionary_that_was_there(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    def fail_midway(tensors: dict[str, Tensor], path: Path) -> None:
+    def fail_midway(tensors: dict[str, Tensor], path: Path, metadata: None) -> None:
         path.write_bytes(safetensors.torch.save(tensors)[:100])
         raise OSError("disk full")
 

@@ -11,7 +11,7 @@ from monosema.dictionaries.activation_functions import activation_functions
 from monosema.dictionaries.dictionary import Dictionary, feature_major
 from monosema.dictionaries.spec import Spec
 from monosema.errors import InputError
-from monosema.files import json_text, read_json, write_atomically, write_text
+from monosema.files import json_text, read_json, write_tensors, write_text
 from monosema.registry import nearest
 
 FORMAT = "monosema/1"
@@ -20,8 +20,6 @@ CONFIG, WEIGHTS = "dictionary.json", "dictionary.safetensors"
 
 def save(dictionary: Dictionary, folder: str | Path) -> None:
     """Writes the dictionary, with its metadata, into `folder`; the weights first, so that a config has weights."""
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     config = json_text(
         {
@@ -32,7 +30,7 @@ def save(dictionary: Dictionary, folder: str | Path) -> None:
         }
     )
     tensors = {name: t.detach().cpu().contiguous() for name, t in dictionary.state_dict().items()}
-    write_atomically(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    write_tensors(folder / WEIGHTS, tensors)
     write_text(folder / CONFIG, config)
 
 

@@ -64,6 +64,9 @@ class RunConfig:
     """Precision of the model: auto, float32, bfloat16 or float16."""
     activations: str | None = None
     """A .npy or .safetensors file of activations to train on, in place of a model and text."""
+    store: str | None = None
+    """A store of activations that monosema harvest wrote, to train on without running the model; what it was made from
+    (model, text, context, which tokens are kept) is this run's, too."""
     text: str = "tiny:train"
     """Text to train on: a .txt, .jsonl or .parquet file, a folder, hf:NAME, or tiny:train."""
     heldout: str | None = None
@@ -77,7 +80,7 @@ class RunConfig:
     shuffle: int = 16_777_216
     """Tokens of text among which contexts are shuffled before the model reads them (8 bytes each)."""
     buffer: int = 131_072
-    """Tokens whose activations are held in memory to be shuffled."""
+    """Tokens whose activations are held in memory to be shuffled; of a store, at least a shard is."""
     keep: Keep = field(default_factory=Keep)
     """Which tokens' activations are left out."""
     seed: int = 0

@@ -1,7 +1,7 @@
 """What a run reads: the model and its text, or a file of activations, each with a part held out for measuring."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 
 from jaxtyping import Float, Int
@@ -18,9 +18,11 @@ from monosema.activations import (
     open_text,
     take_contexts,
 )
+from monosema.activations.store import StoreSource
 from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
+from monosema.runs.harvest_config import config_of
 
 HELDOUT_ONE_IN = 20
 HELDOUT_WINDOW = 2**22  # tokens
@@ -49,6 +51,36 @@ class Data:
         return None if model is None else str(model.dtype).removeprefix("torch.")
 
 
+OF_A_STORE = ("model", "revision", "dtype", "text", "context", "keep", "shuffle")
+"""What a run takes over from the store that it reads."""
+
+
+def as_in_its_store(config: RunConfig) -> RunConfig:
+    """The run with what the store that it reads, if it does, was made from.
+
+    Raises:
+        InputError: there is no such store, or the run says something else.
+    """
+    if config.store is None:
+        return config
+    if config.activations is not None:
+        raise InputError("a store and a file of activations", expected="one of the two")
+    made = config_of(config.store)
+    defaults = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(RunConfig)}
+    for name in OF_A_STORE:
+        if getattr(config, name) not in (defaults[name], getattr(made, name)):
+            raise InputError(
+                f"{name} = {getattr(config, name)} with the store {config.store}",
+                expected=f"{getattr(made, name)}, which it was made with",
+                hint=f"leave {name} out, or harvest another store",
+            )
+    if made.all_text and config.heldout is None:
+        raise InputError(
+            f"the store {config.store} holds all of its text", expected="another text to measure on", hint="--heldout"
+        )
+    return replace(config, **{name: getattr(made, name) for name in OF_A_STORE})
+
+
 def open_data(config: RunConfig) -> Data:
     """Opens what a run reads; the errors of bad input come from here, before anything is written."""
     return _open_file(config) if config.activations else _open_model(config)
@@ -58,8 +90,20 @@ def _open_model(config: RunConfig) -> Data:
     model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
     training, heldout = config.text, config.heldout
     if heldout is None:
-        training, heldout = _training_text(config.text), heldout_text(config.text)
-    source = ModelSource(
+        training, heldout = training_text(config.text), heldout_text(config.text)
+    source = _stored(config) if config.store else _streamed(config, model, training)
+    return Data(source, Heldout(model, heldout_contexts(model, heldout, config.context, config.heldout_tokens)))
+
+
+def _stored(config: RunConfig) -> Source:
+    assert config.store is not None
+    return StoreSource(
+        config.store, config.points, batch_size=config.batch_size, window_rows=config.buffer, seed=config.seed
+    )
+
+
+def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents) -> Source:
+    return ModelSource(
         model,
         MixedContexts(
             Contexts(model.tokenizer, training, config.context, repeat=True), config.shuffle, seed=config.seed
@@ -70,7 +114,6 @@ def _open_model(config: RunConfig) -> Data:
         seed=config.seed,
         keep=config.keep,
     )
-    return Data(source, Heldout(model, heldout_contexts(model, heldout, config.context, config.heldout_tokens)))
 
 
 def heldout_contexts(model: LoadedModel, text: str | Documents, context: int, tokens: int) -> Int[Tensor, "n position"]:
@@ -85,7 +128,12 @@ def heldout_text(text: str) -> str | Documents:
     return _every(open_text(text), lambda i: i % HELDOUT_ONE_IN == 0)
 
 
-def _training_text(text: str) -> str | Documents:
+def training_text(text: str) -> str | Documents:
+    """The part of a text that is not held out.
+
+    Raises:
+        InputError: the text is one document.
+    """
     if text == "tiny:train":
         return text
     documents = open_text(text)

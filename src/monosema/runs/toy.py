@@ -5,7 +5,7 @@ from typing import Any
 
 from monosema.config import dump_yaml
 from monosema.evaluation import Table
-from monosema.files import write_atomically, write_json
+from monosema.files import write_atomically, write_json, write_tensors
 from monosema.runs.folder import check_free
 from monosema.runs.toy_pictures import curves_picture, weights_picture
 from monosema.runs.train import CONFIG, METRICS
@@ -63,10 +63,8 @@ def toy_table(models: ToyModels) -> Table:
 
 
 def _write(folder: Path, models: ToyModels) -> None:
-    from safetensors.torch import save_file
-
     tensors = {"W": models.W.contiguous(), "b": models.b.contiguous()}
-    write_atomically(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    write_tensors(folder / WEIGHTS, tensors)
     pictures = {PICTURE: weights_picture(models), CURVES: curves_picture(models)}
     for name, png in pictures.items():
         write_atomically(folder / name, lambda path, png=png: path.write_bytes(png))

@@ -15,9 +15,9 @@ import monosema
 from monosema.config import dump_yaml, to_dict
 from monosema.dictionaries import Dictionary, save
 from monosema.errors import InputError
-from monosema.files import write_atomically, write_json
+from monosema.files import write_json, write_tensors
 from monosema.runs.config import RunConfig
-from monosema.runs.data import Data, open_data
+from monosema.runs.data import Data, as_in_its_store, open_data
 from monosema.runs.interrupt import StopBetweenSteps, Stopped
 from monosema.runs.measure import HeldoutEvaluation, measure
 from monosema.runs.report import write_report
@@ -65,6 +65,7 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: 
     _check_free(out, overwrite, resume)
     _check_extras(config)
     started = time.perf_counter()
+    config = as_in_its_store(config)
     past = past_of(out) if goes_on else Past()
     data = open_data(config)
     config = resolve(config, data.source.widths, data.dtype)
@@ -191,11 +192,8 @@ def _train(config: RunConfig, data: Data, learners: Mapping[str, Learner], out: 
 
 def _with_its_batch(error: NonFiniteLoss, path: Path) -> NonFiniteLoss:
     """Saves the batch, and says so."""
-    from safetensors.torch import save_file
-
     assert error.batch is not None
-    batch = {point: rows.cpu().contiguous() for point, rows in error.batch.items()}
-    write_atomically(path, lambda temporary: save_file(batch, temporary))
+    write_tensors(path, {point: rows.cpu().contiguous() for point, rows in error.batch.items()})
     return NonFiniteLoss(f"{error}; the batch is in {path}, and --non-finite skip would leave it out")
 
 

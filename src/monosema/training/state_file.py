@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from monosema.errors import InputError
-from monosema.files import write_atomically
+from monosema.files import write_tensors
 
 FORMAT = "monosema-state/1"
 
@@ -34,10 +34,8 @@ class Snapshot:
 
     def write(self, path: Path) -> None:
         """Writes it, atomically."""
-        from safetensors.torch import save_file
-
         header = {"format": FORMAT, "state": json.dumps(self._tree)}
-        write_atomically(path, lambda temporary: save_file(self._tensors, temporary, header))
+        write_tensors(path, self._tensors, header)
 
     def _pack(self, value: Any) -> Any:
         if isinstance(value, Tensor):

@@ -1,0 +1,66 @@
+"""The configuration of a harvest, which a store keeps in its index."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monosema.activations import Keep
+from monosema.activations.store import Place, read_index
+from monosema.activations.store.index import StoredDtype
+from monosema.config import from_dict
+from monosema.errors import InputError
+
+
+@dataclass(frozen=True)
+class HarvestConfig:
+    """What is read, and how it is stored."""
+
+    site: tuple[str, ...] = ()
+    """Hook points to read, all in one pass; their rows stay aligned."""
+    model: str = "tiny"
+    """Model to read: a Hugging Face name, a local folder, or `tiny`, the embedded one."""
+    revision: str | None = None
+    """Revision of the model on the hub."""
+    dtype: str = "auto"
+    """Precision of the model: auto, float32, bfloat16 or float16."""
+    text: str = "tiny:train"
+    """Text to read: a .txt, .jsonl or .parquet file, a folder, hf:NAME, or tiny:train."""
+    all_text: bool = False
+    """Read the one document in twenty, too, that training leaves out to be measured on."""
+    tokens: int = 1_000_000
+    """Tokens to read, in whole contexts; fewer if the text ends before."""
+    context: int = 256
+    """Tokens that the model reads at once."""
+    shuffle: int = 16_777_216
+    """Tokens of text among which contexts are shuffled before the model reads them (8 bytes each)."""
+    keep: Keep = field(default_factory=Keep)
+    """Which tokens' activations are left out."""
+    seed: int = 0
+    """Seed of shuffling."""
+    stored: StoredDtype = "bfloat16"
+    """How activations are stored; int8 has a scale for each row."""
+    shard_tokens: int = 65_536
+    """Tokens in a shard, in whole contexts: as many as are written, checked and repaired at once."""
+    context_batch: int = 16
+    """Contexts in one pass of the model."""
+
+    def __post_init__(self):
+        if not self.site:
+            raise InputError("no hook point to harvest", expected="--site, such as resid_post.2")
+        for name in ("tokens", "shuffle", "context", "shard_tokens", "context_batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}", expected="at least 1")
+        if min(self.tokens, self.shard_tokens) < self.context:
+            raise InputError(
+                f"{self.tokens} tokens in shards of {self.shard_tokens}",
+                expected=f"at least one context of {self.context} in each",
+            )
+
+
+def config_of(out: str | Path) -> HarvestConfig:
+    """What a store was begun with.
+
+    Raises:
+        InputError: there is no store.
+    """
+    index = read_index(Place(out))
+    return from_dict(HarvestConfig, index.made_from, f"{out}/index.json")
