@@ -109,8 +109,8 @@ def test_broken_and_missing_files_are_named(tmp_path):
             load_tensors(tmp_path / name)
     with pytest.raises(InputError, match="no file"):
         load_tensors(tmp_path / "none.npy")
-    with pytest.raises(InputError, match=r"'\.pt'"):
-        load_tensors("x.pt")
+    with pytest.raises(InputError, match=r"'\.txt'"):
+        load_tensors("x.txt")
 
 
 def broken_at(row):

@@ -2,17 +2,20 @@
 
 from monosema.activations.contexts import Contexts, Position, take_contexts
 from monosema.activations.filters import Keep
+from monosema.activations.iterables import IterableSource
 from monosema.activations.mixing import MixedContexts
 from monosema.activations.normalise import geometric_median, rms_norm
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.activations.source import Source
 from monosema.activations.stream import ModelSource
-from monosema.activations.tensors import TensorSource, load_tensors
+from monosema.activations.tensor_files import load_tensors
+from monosema.activations.tensors import TensorSource
 from monosema.activations.text import Documents, open_text
 
 __all__ = [
     "Contexts",
     "Documents",
+    "IterableSource",
     "Keep",
     "MixedContexts",
     "ModelSource",

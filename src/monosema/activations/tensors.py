@@ -1,18 +1,16 @@
-"""Activations that already exist: a tensor or a file as a source, with no model at all."""
+"""Activations that already exist: tensors as a source, with no model at all."""
 
 import random
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from monosema.activations.tensor_files import NAME
 from monosema.errors import InputError
 
-NAME = "activations"
-"""The hook point's name where a tensor comes without one."""
 _ROWS_AT_ONCE = 65_536
 
 
@@ -98,40 +96,6 @@ class TensorSource:
 
     def _at(self, rows: Int[Tensor, "n"]) -> dict[str, Tensor]:
         return {name: tensor[rows.to(tensor.device)].float() for name, tensor in self._tensors.items()}
-
-
-def load_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors in a file, by hook point: of `.npy` one (memory-mapped, called `activations`), of `.safetensors` all.
-
-    Raises:
-        InputError: there is no such file, it has another ending, or it is broken.
-    """
-    path = Path(path)
-    if path.suffix not in (".npy", ".safetensors"):
-        raise InputError(f"{path} ends in {path.suffix!r}", expected="a .npy or .safetensors file")
-    if not path.is_file():
-        raise InputError(f"no file {path}", expected="a .npy or .safetensors file there")
-    return {NAME: _load_npy(path)} if path.suffix == ".npy" else _load_safetensors(path)
-
-
-def _load_npy(path: Path) -> Tensor:
-    import numpy as np
-
-    try:
-        # Copy-on-write: torch wants writable memory, and the file stays as it is.
-        return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
-    except (ValueError, TypeError, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error})", expected="a .npy file of an array of floats") from None
-
-
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error})", expected="a whole .safetensors file") from None
 
 
 def _as_rows(name: str, tensor: Tensor) -> Float[Tensor, "rows d"]:

@@ -22,7 +22,7 @@ class Evaluate:
     text: str | None = None
     """Measure on this text instead of the held-out part of the training text."""
     activations: str | None = None
-    """Measure on a .npy or .safetensors file of activations, in place of model and text."""
+    """Measure on a file of activations (.npy, .safetensors, .pt, .parquet, .arrow), in place of model and text."""
     tokens: int | None = None
     """Tokens (rows of activations) to measure on; by default as in the run."""
     context: int | None = None

@@ -28,7 +28,7 @@ class Neuron:
     text: str | None = None
     """Read this text instead of the held-out part of the training text."""
     activations: str | None = None
-    """Read a .npy or .safetensors file of activations, in place of model and text."""
+    """Read a file of activations (.npy, .safetensors, .pt, .parquet, .arrow), in place of model and text."""
     tokens: int | None = None
     """Tokens (rows of activations) to read; by default as in the run."""
     context: int | None = None

@@ -63,7 +63,7 @@ class RunConfig:
     dtype: str = "auto"
     """Precision of the model: auto, float32, bfloat16 or float16."""
     activations: str | None = None
-    """A .npy or .safetensors file of activations to train on, in place of a model and text."""
+    """A file of activations (.npy, .safetensors, .pt, .parquet, .arrow) to train on, in place of a model and text."""
     store: str | None = None
     """A store of activations that monosema harvest wrote, to train on without running the model; what it was made from
     (model, text, context, which tokens are kept) is this run's, too."""
