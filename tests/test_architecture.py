@@ -78,6 +78,8 @@ def _tree(file: Path) -> ast.Module:
 
 
 def _may_unpickle(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom) and [alias.name for alias in node.names] == ["UnpicklingError"]:
+        return False  # what the safe reading of a bad file raises
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         return any(name.split(".")[0] in {"pickle", "cloudpickle", "dill", "joblib", "shelve"} for name in names)
