@@ -93,18 +93,18 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
 
 
 def rates() -> Iterator[Run]:
-    """Every recipe at one setting; for some, other lengths, widths, batch sizes and optimisers."""
+    """Every recipe at one setting and an L0 of 32; for some, other lengths, widths, batch sizes and optimisers."""
     main = ("topk", "batch_topk", "jumprelu", "gated", "april_l1", "matryoshka", "l1", "p_anneal")
     for name in (*main, *(name for name in sorted(recipes) if name not in main)):
-        yield from (Run(name, lr) for lr in RATES.get(name, HIGH))
+        sparsity = {"target_l0": 32.0} if name == "april_l1" else {}  # else it is the paper's coefficient
+        yield from (Run(name, lr, options=sparsity) for lr in RATES.get(name, HIGH))
     for name in ("topk", "gated"):
-        swept = RATES.get(name, HIGH)
-        yield from (Run(name, lr, tokens=2_000_000) for lr in swept)
-        yield from (Run(name, lr, width=1024) for lr in swept)
-        yield from (Run(name, lr, batch=2048) for lr in swept)
+        yield from (Run(name, lr, tokens=2_000_000) for lr in HIGH)
+        yield from (Run(name, lr, width=1024) for lr in (*HIGH, 2.4e-2))
+        yield from (Run(name, lr, batch=2048) for lr in (*HIGH, 2.4e-2))
+    yield from (Run("topk", lr, width=16_384) for lr in HIGH[:3])
     for optimiser, swept in OPTIMISERS.items():
         yield from (Run("topk", lr, options={"optimiser": optimiser}) for lr in swept)
-    yield from (Run("topk", lr, width=16_384) for lr in HIGH[:3])
     yield from (Run("topk", lr, tokens=8_000_000) for lr in HIGH[:3])
     yield from (Run("topk", lr, tokens=20_000_000) for lr in HIGH[:3])
 
