@@ -5,7 +5,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monosema.activations import Contexts, MixedContexts, ModelSource, TensorSource, open_text, take_contexts
+    from monosema.activations import (
+        Contexts,
+        IterableSource,
+        MixedContexts,
+        ModelSource,
+        TensorSource,
+        open_text,
+        take_contexts,
+    )
+    from monosema.activations.store import StoreSource
     from monosema.dictionaries import Dictionary, Spec, save
     from monosema.errors import InputError
     from monosema.evaluation import evaluate, evaluate_rows, splice
@@ -18,7 +27,16 @@ if TYPE_CHECKING:
 __version__ = version("monosema")
 
 _ROOMS = {
-    "activations": ("Contexts", "MixedContexts", "ModelSource", "TensorSource", "open_text", "take_contexts"),
+    "activations": (
+        "Contexts",
+        "IterableSource",
+        "MixedContexts",
+        "ModelSource",
+        "TensorSource",
+        "open_text",
+        "take_contexts",
+    ),
+    "activations.store": ("StoreSource",),
     "dictionaries": ("Dictionary", "Spec", "save"),
     "errors": ("InputError",),
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
@@ -35,6 +53,7 @@ __all__ = [
     "Dictionary",
     "DictionaryConfig",
     "InputError",
+    "IterableSource",
     "Learner",
     "MixedContexts",
     "ModelSource",
@@ -42,6 +61,7 @@ __all__ = [
     "Replacement",
     "RunConfig",
     "Spec",
+    "StoreSource",
     "TensorSource",
     "evaluate",
     "evaluate_rows",
