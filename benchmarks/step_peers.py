@@ -30,7 +30,7 @@ ARCHITECTURES = {
     "l1": {"ours": "l1", "dl": "standard", "sl": "standard"},
 }
 """What each library calls it."""
-WARMUP = {"jumprelu": 6, "gated": 110, "april_l1": 30, "l1": 30}
+WARMUP = {"jumprelu": 6, "gated": 110, "april_l1": 150, "l1": 110}
 """Steps of ours before the measured ones, where the L0 of a trained dictionary has to be reached; 3 for all others."""
 
 RUN = {"point": "x", "steps": 1000, "seed": 0, "lr": None, "coefficient": 0.1, "settings": {}}
