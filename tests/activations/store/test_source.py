@@ -142,7 +142,7 @@ limit = int(sys.argv[2])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
 try:
-    torch.zeros(limit // 4 + 2**20)
+    torch.empty(4 * limit, dtype=torch.uint8)  # as large as the store
 except RuntimeError:
     print("limited")
 print(sum(len(batch["a"]) for batch in source))
