@@ -100,6 +100,7 @@ def plot(found: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
             cell.plot(tokens, run["curve"][first:], style, label=label, linewidth=1)
         cell.set_title(name, fontsize=10)
         cell.set_xlabel("tokens")
+        cell.xaxis.set_major_formatter(lambda tokens, _: f"{tokens / 1000:.0f}k")
         cell.legend(fontsize=8)
     figure.supylabel("variance explained, of the batch", fontsize=9)
     figure.savefig(path, dpi=110)
