@@ -8,7 +8,7 @@ with a base class that was given to `register_tagged` takes any class of its reg
 
 import dataclasses
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -99,6 +99,18 @@ def dump_yaml(value: Any, path: str | Path) -> None:
     from monosema.yaml_text import render
 
     write_text(Path(path), render(to_dict(value)))
+
+
+def differences(now: Any, before: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two configurations in plain data: each dotted key, what it is now and what it was."""
+    if isinstance(now, list) and isinstance(before, list):
+        now, before = dict(enumerate(now)), dict(enumerate(before))
+    if not (isinstance(now, Mapping) and isinstance(before, Mapping)):
+        if now != before:
+            yield key, now, before
+        return
+    for name in [*before, *(name for name in now if name not in before)]:
+        yield from differences(now.get(name), before.get(name), _join(key, name))
 
 
 class _Mismatch(Exception):

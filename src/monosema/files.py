@@ -28,6 +28,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Deletes what writers that were killed have left half done in a folder; none may be writing."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
 def save_tensors(path: Path, tensors: Mapping[str, "Tensor"], header: Mapping[str, str] | None = None) -> None:
     """Writes a safetensors file.
 

@@ -1,18 +1,15 @@
 """`monosema harvest`, and training on what it wrote."""
 
-import multiprocessing
 import random
 import subprocess
 import sys
-import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from monosema.cli.main import main
 from tests.activations.store.setup import files
 from tests.cli.conftest import Command
+from tests.cli.killed import ended, killed
 from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
@@ -65,6 +62,7 @@ def test_resume_and_repair_say_what_there_is_to_do(harvest: list[str], tmp_path:
     assert "is finished" in monosema("harvest", "--out", store, "--resume").refused()
     assert "already holds something" in monosema(*harvest, "--out", store).refused()
     assert "tokens = 8192 for a store" in monosema("harvest", "--out", store, "--resume", "--tokens", 8192).refused()
+    assert "dtype = float16" in monosema("harvest", "--out", store, "--resume", "--dtype", "float16").refused()
     assert "8 shards, 0 made again" in monosema("harvest", "--out", store, "--repair").out
     (store / "shard-000003.safetensors").unlink()
     assert "1 made again: shard-000003.safetensors" in monosema("harvest", "--out", store, "--repair").out
@@ -76,32 +74,15 @@ def test_resume_and_repair_say_what_there_is_to_do(harvest: list[str], tmp_path:
 
 @pytest.mark.slow
 def test_killed_at_random_points_a_store_ends_with_the_same_bytes(harvest: list[str], tmp_path: Path):
-    context, draw = multiprocessing.get_context("forkserver"), random.Random(0)
-    context.set_forkserver_preload(["monosema.runs", "transformers"])
     sizes = {"--tokens": "40960", "--shuffle": "65536", "--shard-tokens": "64"}
     for name, value in sizes.items():
         harvest[harvest.index(name) + 1] = value
-
-    def begun(out: Path, *more: str) -> BaseProcess:
-        process = context.Process(target=main, args=([*harvest, "--out", str(out), *more],))
-        process.start()
-        return process
-
-    def written(out: Path) -> int:
-        return len(list(out.glob("shard-*")))
-
-    begun(tmp_path / "whole").join()
-    parts = tmp_path / "parts"
+    ended([*harvest, "--out", str(tmp_path / "whole")])
+    parts, draw = tmp_path / "parts", random.Random(0)
     for kill in range(KILLS):
-        before = written(parts)
-        process = begun(parts, *(["--resume"] if kill else []))
-        while process.is_alive() and written(parts) <= before:
-            time.sleep(0.002)
-        time.sleep(draw.uniform(0, 0.05))
-        assert process.is_alive(), "it ended before it could be killed"
-        process.kill()
-        process.join()
-    begun(parts, "--resume").join()
+        command = [*harvest, "--out", str(parts), *(["--resume"] if kill else [])]
+        killed(command, lambda: len(list(parts.glob("shard-*"))), 0.05, draw)
+    ended([*harvest, "--out", str(parts), "--resume"])
     assert files(parts) == files(tmp_path / "whole")
 
 

@@ -1,19 +1,17 @@
 """Runs that are killed, and go on."""
 
 import json
-import multiprocessing
 import random
 import signal
 import subprocess
 import sys
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from monosema.cli.main import main
 from tests.cli.conftest import Command
+from tests.cli.killed import ended, killed
 from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
@@ -27,38 +25,9 @@ def lines(out: Path) -> int:
 
 
 def log_of(out: Path) -> int:
+    """Which file the log is: a run that goes on begins by writing it again."""
     log = out / "metrics.jsonl"
     return log.stat().st_ino if log.exists() else 0
-
-
-def begun(arguments: list[str]) -> BaseProcess:
-    """The command line in a process of its own, which a server starts that has loaded PyTorch already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["monosema.runs", "transformers"])
-    process = context.Process(target=main, args=(["train", *arguments],))
-    process.start()
-    return process
-
-
-def trained(arguments: list[str]) -> None:
-    process = begun(arguments)
-    process.join()
-    assert process.exitcode == 0
-
-
-def killed_on_the_way(arguments: list[str], out: Path, seed: int) -> None:
-    """Kills the run at random points of its training, and lets it end then."""
-    draw = random.Random(seed)
-    for _ in range(KILLS):
-        before = log_of(out)
-        process = begun(arguments)
-        while process.is_alive() and log_of(out) == before:  # a run that goes on begins by writing its log again
-            time.sleep(0.005)
-        time.sleep(draw.uniform(0, 0.2))
-        assert process.is_alive(), "it ended before it could be killed"
-        process.kill()
-        process.join()
-    trained(arguments)
 
 
 @pytest.mark.slow
@@ -72,8 +41,12 @@ def test_killed_at_random_points_a_run_ends_with_the_same_bits(
     else:
         read, dictionaries = {"activations": vectors}, ["--site", "activations", "--recipe", "batch_topk", "--k", "4"]
     each = options(**read, tokens=STEPS * 64, log_every=1, checkpoint_every=64 * 7) + dictionaries
-    trained([*each, "--out", str(tmp_path / "whole")])
-    killed_on_the_way([*each, "--out", str(tmp_path / "parts"), "--resume"], tmp_path / "parts", seed=len(read))
+    parts, draw = tmp_path / "parts", random.Random(len(read))
+    ended(["train", *each, "--out", str(tmp_path / "whole")])
+    command = ["train", *each, "--out", str(parts), "--resume"]
+    for _ in range(KILLS):
+        killed(command, lambda: log_of(parts), 0.2, draw)
+    ended(command)
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 

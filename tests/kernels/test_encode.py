@@ -40,11 +40,9 @@ def check(codes: SparseCodes | RaggedCodes, dense: Tensor, case: Case, upstream:
         torch.testing.assert_close(own, other, rtol=1e-10, atol=1e-10)
 
 
-@quick
-@given(cases(), st.data())
-def test_encode_topk_is_the_largest_of_the_dense_product(case: Case, data: st.DataObject):
+def check_topk(case: Case, k: int) -> None:
+    """The `k` largest of each row of the dense product, and its gradients."""
     x, weight, bias, shift = case
-    k = data.draw(st.integers(1, len(bias)))
     pre = (x - shift) @ weight + bias
     kept = torch.zeros_like(pre).scatter(1, pre.topk(k, dim=1).indices, 1.0)
     codes = encode_topk(x, weight, bias, k, shift)
@@ -53,16 +51,36 @@ def test_encode_topk_is_the_largest_of_the_dense_product(case: Case, data: st.Da
     check(codes, pre.relu() * kept, case, torch.randn_like(pre))
 
 
-@quick
-@given(cases(), st.booleans())
-def test_encode_above_is_what_exceeds_the_bound(case: Case, one_for_all: bool):
+def check_above(case: Case, one_for_all: bool) -> None:
+    """What exceeds one bound for all, or one for each feature, and its gradients."""
     x, weight, bias, shift = case
     pre = (x - shift) @ weight + bias
-    bound = torch.tensor(0.5, dtype=torch.float64) if one_for_all else torch.randn_like(bias)
-    codes = encode_above(x, weight, bias, bound, shift)
+    bound = torch.full_like(bias[0], 0.5) if one_for_all else torch.randn_like(bias)
+    codes = encode_above(x, weight, bias, bound.detach(), shift)
     assert len(codes.values) == (pre > bound).sum()
     check(codes, pre * (pre > bound), case, torch.randn_like(pre))
     assert torch.equal(codes.fired(), ((pre > bound) & (pre != 0)).sum(0))
+
+
+def check_batch_topk(case: Case, k: int, guess: float) -> None:
+    """The largest of the batch, `k` a row on average, whatever the guess, and its gradients."""
+    x, weight, bias, shift = case
+    pre = (x - shift) @ weight + bias
+    kept = torch.zeros_like(pre).flatten().index_fill(0, pre.flatten().topk(k * len(x)).indices, 1.0)
+    codes = encode_batch_topk(x, weight, bias, k, shift, guess)
+    check(codes, pre.relu() * kept.view_as(pre), case, torch.randn_like(pre))
+
+
+@quick
+@given(cases(), st.data())
+def test_encode_topk_is_the_largest_of_the_dense_product(case: Case, data: st.DataObject):
+    check_topk(case, data.draw(st.integers(1, len(case[2]))))
+
+
+@quick
+@given(cases(), st.booleans())
+def test_encode_above_is_what_exceeds_the_bound(case: Case, one_for_all: bool):
+    check_above(case, one_for_all)
 
 
 @quick
@@ -70,13 +88,7 @@ def test_encode_above_is_what_exceeds_the_bound(case: Case, one_for_all: bool):
 def test_encode_batch_topk_is_the_largest_of_the_batch_whatever_the_guess(
     case: Case, data: st.DataObject, guess: float
 ):
-    x, weight, bias, shift = case
-    k = data.draw(st.integers(1, len(bias)))
-    pre = (x - shift) @ weight + bias
-    kept = torch.zeros(pre.numel(), dtype=pre.dtype)
-    kept[pre.flatten().topk(k * len(x)).indices] = 1.0
-    codes = encode_batch_topk(x, weight, bias, k, shift, guess)
-    check(codes, pre.relu() * kept.view_as(pre), case, torch.randn_like(pre))
+    check_batch_topk(case, data.draw(st.integers(1, len(case[2]))), guess)
 
 
 def test_without_a_shift_the_input_is_taken_as_it_is():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from monosema.errors import InputError
-from monosema.training.checkpoints import Checkpoints, checkpoints, remove, remove_unfinished, step_of
+from monosema.files import remove_unfinished
+from monosema.training.checkpoints import Checkpoints, checkpoints, remove, step_of
 from monosema.training.state_file import read_state
 
 

@@ -1,6 +1,5 @@
 """Contexts in random order: token ids take so little memory that they can be mixed far more widely than activations."""
 
-import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from monosema.activations.contexts import Contexts, Position
 from monosema.activations.text import Documents
 from monosema.errors import InputError
 from monosema.progress import progress
+from monosema.seeding import generator_for
 
 
 class MixedContexts:
@@ -98,7 +98,7 @@ class MixedContexts:
                 window.append(entry)
                 bar.advance(self.length)
         # Seeded by the place in the text, so that each window, and each pass, has an order of its own.
-        draw = torch.Generator().manual_seed(random.Random(f"{self.seed}:{self._begin}").getrandbits(63))
+        draw = generator_for(f"{self.seed}:{self._begin}")
         self._window = [window[i] for i in torch.randperm(len(window), generator=draw).tolist()]
         self._next = 0
 

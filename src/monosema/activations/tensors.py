@@ -1,6 +1,5 @@
 """Activations that already exist: tensors as a source, with no model at all."""
 
-import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from monosema.activations.tensor_files import NAME
 from monosema.errors import InputError
+from monosema.seeding import generator_for
 
 _ROWS_AT_ONCE = 65_536
 
@@ -90,9 +90,7 @@ class TensorSource:
         self._order = self._draw(str(self._epoch))
 
     def _draw(self, purpose: str) -> Int[Tensor, "rows"]:
-        # Seeding by a string mixes seed and purpose, so that seed 0's epoch 1 is not seed 1's epoch 0.
-        seed = random.Random(f"{self.seed}:{purpose}").getrandbits(63)
-        return torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
+        return torch.randperm(self.rows, generator=generator_for(f"{self.seed}:{purpose}"))
 
     def _at(self, rows: Int[Tensor, "n"]) -> dict[str, Tensor]:
         return {name: tensor[rows.to(tensor.device)].float() for name, tensor in self._tensors.items()}

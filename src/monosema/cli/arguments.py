@@ -16,9 +16,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from monosema.config import to_dict
 from monosema.errors import InputError
 from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, recipes, run
+from monosema.runs.read_config import ReadConfig
 from monosema.runs.terminal import print_result
 
 T = TypeVar("T")
+Configuration = TypeVar("Configuration", bound=ReadConfig)
 
 
 def parse(options: type[T], arguments: list[str], command: str) -> T:
@@ -196,6 +198,13 @@ def _metavar(kind: Any) -> str:
         else:
             choices.append(words.get(member) or member.__name__.upper())
     return "|".join(dict.fromkeys(choices))
+
+
+def changed(config: Configuration, options: Mapping[str, Any], names: set[str]) -> Configuration:
+    """A configuration with what was typed in place of what it says; of `keep`, only the parts that were typed."""
+    changes = {f.name: options[f.name] for f in fields(config) if f.name in names}
+    parts = {f.name: getattr(options["keep"], f.name) for f in fields(config.keep) if f"keep.{f.name}" in names}
+    return replace(config, **changes, keep=replace(config.keep, **parts))
 
 
 def run_and_print(config: RunConfig, out: Path, overwrite: bool, resume: bool = False) -> None:

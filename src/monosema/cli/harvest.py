@@ -1,10 +1,8 @@
 """Write a model's activations on a text into a store, to train on again and again."""
 
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from monosema.cli.arguments import command, given, options_of, parse
+from monosema.cli.arguments import changed, command, given, options_of, parse
 from monosema.errors import InputError
 from monosema.runs.harvest import harvest
 from monosema.runs.harvest_config import HarvestConfig, config_of
@@ -35,7 +33,7 @@ def main(arguments: list[str]) -> None:
         raise InputError("--resume and --repair", expected="one of the two")
     if "site" not in names and not again:
         raise InputError("no hook point to harvest", expected="--site, such as resid_post.2")
-    config = _changed(config_of(out) if again else HarvestConfig(site=options["site"]), options, names)
+    config = changed(config_of(out) if again else HarvestConfig(site=options["site"]), options, names)
     try:
         index, repaired = harvest(
             config, out, device=options["device"], resume=options["resume"], repair=options["repair"]
@@ -45,12 +43,6 @@ def main(arguments: list[str]) -> None:
     if options["repair"]:
         print(f"{len(index.shards)} shards, {len(repaired)} made again{': ' if repaired else ''}{', '.join(repaired)}")
     points = ", ".join(f"{point} ({d})" for point, d in index.points.items())
-    print(f"{index.rows:,} rows of {points} in {index.dtype}, {index.bytes / 2**20:,.1f} MiB: {Path(out)}")
-    if index.rows < index.contexts * index.context and sum(s.contexts for s in index.shards) < index.contexts:
-        print(f"the text ended after {sum(s.contexts for s in index.shards) * index.context:,} tokens")
-
-
-def _changed(config: HarvestConfig, options: dict[str, Any], names: set[str]) -> HarvestConfig:
-    changes = {f.name: options[f.name] for f in fields(HarvestConfig) if f.name in names}
-    parts = {f.name: getattr(options["keep"], f.name) for f in fields(config.keep) if f"keep.{f.name}" in names}
-    return replace(config, **changes, keep=replace(config.keep, **parts))
+    print(f"{index.rows:,} rows of {points} in {index.dtype}, {index.bytes / 2**20:,.1f} MiB: {out}")
+    if (read := sum(shard.contexts for shard in index.shards)) < index.contexts:
+        print(f"the text ended after {read * index.context:,} tokens")

@@ -1,10 +1,11 @@
 """Train dictionaries on a model's activations: one or a grid of them from options, or any number from a YAML file."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from monosema.cli.arguments import (
+    changed,
     command,
     given,
     group,
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> None:
     if values["resume"] and values["overwrite"]:
         raise InputError("--resume and --overwrite", expected="one of the two")
     if values["resume"] and begun.is_file() and not {"config", "site"} & names:
-        config = _changed(load_yaml(RunConfig, begun), values, names)
+        config = changed(load_yaml(RunConfig, begun), values, names)
     else:
         config = _config(values, names)
     run_and_print(config, values["out"], values["overwrite"], values["resume"])
@@ -85,13 +86,13 @@ def _config(options: dict[str, Any], names: set[str]) -> RunConfig:
                 f"--config together with {shown(of_dictionaries)}",
                 expected="the dictionaries in the YAML file, or those options, not both",
             )
-        return _changed(load_yaml(RunConfig, options["config"]), options, names)
+        return changed(load_yaml(RunConfig, options["config"]), options, names)
     if "site" not in names:
         raise InputError(
             "no hook point to train on",
             expected="--site, such as resid_post.2 (or a tensor's name, with --activations), or --config run.yaml",
         )
-    return _changed(RunConfig(dictionaries=_dictionaries(options, of_dictionaries)), options, names)
+    return changed(RunConfig(dictionaries=_dictionaries(options, of_dictionaries)), options, names)
 
 
 def _dictionaries(options: dict[str, Any], names: set[str]) -> tuple[DictionaryConfig, ...]:
@@ -100,10 +101,3 @@ def _dictionaries(options: dict[str, Any], names: set[str]) -> tuple[DictionaryC
     entry = {name: typed_value(name, options[name]) for name in options if name in names & own}
     entry["recipe"] = typed_recipes(options, names)
     return tuple(from_dict(DictionaryConfig, point, "the options") for point in grid.dictionaries(entry))
-
-
-def _changed(config: RunConfig, options: dict[str, Any], names: set[str]) -> RunConfig:
-    """The run with what was typed in place of what it says; of `keep`, only the parts that were typed."""
-    changes = {f.name: options[f.name] for f in fields(RunConfig) if f.name in names}
-    parts = {f.name: getattr(options["keep"], f.name) for f in fields(config.keep) if f"keep.{f.name}" in names}
-    return replace(config, **changes, keep=replace(config.keep, **parts))

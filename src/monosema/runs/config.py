@@ -1,13 +1,13 @@
 """The configuration of a run. The same classes are the Python API, the YAML file and the command line."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from monosema.activations import Keep
 from monosema.config import register_grid, register_tagged
 from monosema.errors import InputError
 from monosema.recipes import Recipe, recipes
 from monosema.runs import grid
+from monosema.runs.read_config import ReadConfig
 
 register_tagged(Recipe, recipes)
 
@@ -50,39 +50,25 @@ LEAST = {**dict.fromkeys((*COUNTS, "checkpoint_every", "keep_checkpoints"), 1), 
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(ReadConfig):
     """A run: what is read, what is trained on it, and how it is measured."""
 
     dictionaries: tuple[DictionaryConfig, ...]
     """The dictionaries to train; all learn from one stream of activations. In YAML, a hyper-parameter that is a list
     stands for one dictionary with each of its values."""
-    model: str = "tiny"
-    """Model to read: a Hugging Face name, a local folder, or `tiny`, the embedded one."""
-    revision: str | None = None
-    """Revision of the model on the hub."""
-    dtype: str = "auto"
-    """Precision of the model: auto, float32, bfloat16 or float16."""
     activations: str | None = None
     """A file of activations (.npy, .safetensors, .pt, .parquet, .arrow) to train on, in place of a model and text."""
     store: str | None = None
     """A store of activations that monosema harvest wrote, to train on without running the model; what it was made from
     (model, text, context, which tokens are kept) is this run's, too."""
-    text: str = "tiny:train"
-    """Text to train on: a .txt, .jsonl or .parquet file, a folder, hf:NAME, or tiny:train."""
     heldout: str | None = None
     """Text (or file of activations) to measure on; by default one document (or row) in twenty is held out."""
     tokens: int = 1_000_000
     """Tokens (rows of activations) to train on."""
     batch_size: int = 512
     """Tokens per training step."""
-    context: int = 256
-    """Tokens that the model reads at once."""
-    shuffle: int = 16_777_216
-    """Tokens of text among which contexts are shuffled before the model reads them (8 bytes each)."""
     buffer: int = 131_072
     """Tokens whose activations are held in memory to be shuffled; of a store, at least a shard is."""
-    keep: Keep = field(default_factory=Keep)
-    """Which tokens' activations are left out."""
     seed: int = 0
     """Seed of shuffling and of the dictionaries' starting weights."""
     device: str = "auto"

@@ -23,6 +23,7 @@ from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
 from monosema.runs.harvest_config import config_of
+from monosema.runs.read_config import ReadConfig
 
 HELDOUT_ONE_IN = 20
 HELDOUT_WINDOW = 2**22  # tokens
@@ -51,10 +52,6 @@ class Data:
         return None if model is None else str(model.dtype).removeprefix("torch.")
 
 
-OF_A_STORE = ("model", "revision", "dtype", "text", "context", "keep", "shuffle")
-"""What a run takes over from the store that it reads."""
-
-
 def as_in_its_store(config: RunConfig) -> RunConfig:
     """The run with what the store that it reads, if it does, was made from.
 
@@ -65,10 +62,9 @@ def as_in_its_store(config: RunConfig) -> RunConfig:
         return config
     if config.activations is not None:
         raise InputError("a store and a file of activations", expected="one of the two")
-    made = config_of(config.store)
-    defaults = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(RunConfig)}
-    for name in OF_A_STORE:
-        if getattr(config, name) not in (defaults[name], getattr(made, name)):
+    made, plain, names = config_of(config.store), ReadConfig(), [f.name for f in fields(ReadConfig)]
+    for name in names:
+        if getattr(config, name) not in (getattr(plain, name), getattr(made, name)):
             raise InputError(
                 f"{name} = {getattr(config, name)} with the store {config.store}",
                 expected=f"{getattr(made, name)}, which it was made with",
@@ -78,7 +74,7 @@ def as_in_its_store(config: RunConfig) -> RunConfig:
         raise InputError(
             f"the store {config.store} holds all of its text", expected="another text to measure on", hint="--heldout"
         )
-    return replace(config, **{name: getattr(made, name) for name in OF_A_STORE})
+    return replace(config, **{name: getattr(made, name) for name in names})
 
 
 def open_data(config: RunConfig) -> Data:

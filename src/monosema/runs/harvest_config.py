@@ -1,39 +1,25 @@
 """The configuration of a harvest, which a store keeps in its index."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from monosema.activations import Keep
 from monosema.activations.store import Place, read_index
 from monosema.activations.store.index import StoredDtype
 from monosema.config import from_dict
 from monosema.errors import InputError
+from monosema.runs.read_config import ReadConfig
 
 
 @dataclass(frozen=True)
-class HarvestConfig:
+class HarvestConfig(ReadConfig):
     """What is read, and how it is stored."""
 
     site: tuple[str, ...] = ()
     """Hook points to read, all in one pass; their rows stay aligned."""
-    model: str = "tiny"
-    """Model to read: a Hugging Face name, a local folder, or `tiny`, the embedded one."""
-    revision: str | None = None
-    """Revision of the model on the hub."""
-    dtype: str = "auto"
-    """Precision of the model: auto, float32, bfloat16 or float16."""
-    text: str = "tiny:train"
-    """Text to read: a .txt, .jsonl or .parquet file, a folder, hf:NAME, or tiny:train."""
     all_text: bool = False
     """Read the one document in twenty, too, that training leaves out to be measured on."""
     tokens: int = 1_000_000
     """Tokens to read, in whole contexts; fewer if the text ends before."""
-    context: int = 256
-    """Tokens that the model reads at once."""
-    shuffle: int = 16_777_216
-    """Tokens of text among which contexts are shuffled before the model reads them (8 bytes each)."""
-    keep: Keep = field(default_factory=Keep)
-    """Which tokens' activations are left out."""
     seed: int = 0
     """Seed of shuffling."""
     stored: StoredDtype = "bfloat16"

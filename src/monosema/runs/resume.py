@@ -1,19 +1,19 @@
 """Going on with a run that was interrupted or killed, from its last checkpoint."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import monosema
 from monosema.activations import Source
-from monosema.config import to_dict
+from monosema.config import differences, to_dict
 from monosema.errors import InputError
-from monosema.files import write_text
+from monosema.files import remove_unfinished, write_text
 from monosema.runs.config import RunConfig
 from monosema.training import Learner
-from monosema.training.checkpoints import checkpoints, remove_unfinished
+from monosema.training.checkpoints import checkpoints
 from monosema.training.state_file import read_state
 
 FOLDER = "checkpoints"
@@ -96,21 +96,10 @@ def cut_log(path: Path, step: int) -> None:
 
 
 def _check_same(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    old, new = dict(_flat(before)), dict(_flat(now))
-    for key in [*old, *(key for key in new if key not in old)]:
-        if old.get(key) != new.get(key) and key.split(".")[0] not in FREE:
+    for key, new, old in differences(now, before):
+        if key.split(".")[0] not in FREE:
             raise InputError(
-                f"{key} = {new.get(key)} to go on with a run",
-                expected=f"{old.get(key)}, as it began with",
+                f"{key} = {new} to go on with a run",
+                expected=f"{old}, as it began with",
                 hint="leave it as it was, or begin another run",
             )
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """The plain values in a configuration, by dotted key."""
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield key, value
-        return
-    for name, item in items:
-        yield from _flat(item, f"{key}.{name}" if key else str(name))

@@ -1,14 +1,13 @@
 """Activations with known features, without end."""
 
-import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from monosema.errors import InputError
+from monosema.seeding import generator_for
 from monosema.synthetic.world import TrueCodes, World
 
 POINT = "synthetic"
@@ -69,6 +68,4 @@ class SyntheticSource:
         self.seed, self._next = state["seed"], state["next"]
 
     def _draw(self, purpose: str, rows: int) -> tuple[Float[Tensor, "rows d"], TrueCodes]:
-        # Seeding by a string mixes seed and purpose, so that seed 0's batch 1 is not seed 1's batch 0.
-        seed = random.Random(f"{self.seed}:{purpose}").getrandbits(63)
-        return self.world.draw(rows, torch.Generator(self.world.device).manual_seed(seed))
+        return self.world.draw(rows, generator_for(f"{self.seed}:{purpose}", self.world.device))

@@ -1,6 +1,5 @@
 """A world of known features: its directions, and draws of activations with the codes that made them."""
 
-import random
 from typing import NamedTuple
 
 import torch
@@ -8,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from monosema.seeding import generator_for
 from monosema.synthetic.config import Magnitudes, SyntheticConfig
 from monosema.synthetic.firing import Copula, Firings, Independent
 from monosema.synthetic.probabilities import firing_probabilities
@@ -40,7 +40,7 @@ class World:
     def __init__(self, config: SyntheticConfig, device: torch.device | str = "cpu"):
         self.config, self.device = config, torch.device(device)
         # Mixed, because a learner of the same seed and size would draw these very directions to begin with.
-        generator = torch.Generator().manual_seed(random.Random(f"world:{config.seed}").getrandbits(63))
+        generator = generator_for(f"world:{config.seed}")
         directions = F.normalize(torch.randn(config.features, config.d, generator=generator), dim=1)
         bias = config.bias * F.normalize(torch.randn(config.d, generator=generator), dim=0)
         self.directions: Float[Tensor, "features d"] = directions.to(self.device)

@@ -101,9 +101,3 @@ def remove(folder: Path, always: Collection[int] = (), keep: int = 0) -> None:
         path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Deletes what a writer that was killed has left half done; none may be writing."""
-    for path in folder.glob(f".{PATTERN}.*.tmp"):
-        path.unlink()

@@ -139,21 +139,22 @@ torch.set_num_threads(1)
 source = StoreSource(sys.argv[1], batch_size=512, window_rows=2 * 8192, epochs=1)
 next(source)
 limit = int(sys.argv[2])
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
-try:
-    torch.empty(4 * limit, dtype=torch.uint8)  # as large as the store
-except RuntimeError:
-    print("limited")
+if sys.platform.startswith("linux"):  # no other system enforces such a limit
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
+    try:
+        torch.empty(4 * limit, dtype=torch.uint8)  # as large as the store
+    except RuntimeError:
+        print("limited")
 print(sum(len(batch["a"]) for batch in source))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_a_store_may_be_four_times_as_large_as_the_memory(tmp_path: Path):
     rows, d = 8192, 256
     numbered(tmp_path, [rows] * 8, d)
     limit = read_index(Place(tmp_path)).bytes // 4
     done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path, str(limit)], capture_output=True, text=True)
-    assert done.stdout.split() == ["limited", str(8 * rows - 512)], done.stderr
+    limited = ["limited"] if sys.platform.startswith("linux") else []
+    assert done.stdout.split() == [*limited, str(8 * rows - 512)], done.stderr

@@ -11,9 +11,6 @@ from torch import Tensor
 from monosema.kernels import (
     RaggedCodes,
     decode_parts,
-    encode_above,
-    encode_batch_topk,
-    encode_topk,
     entries,
     sparse_decode,
 )
@@ -22,7 +19,7 @@ from tests.kernels import test_encode
 from tests.kernels.gpu.setup import DEVICE
 from tests.kernels.strategies import Entries
 from tests.kernels.strategies import entries as matrices
-from tests.kernels.test_encode import Case, check
+from tests.kernels.test_encode import Case, check_above, check_batch_topk, check_topk
 from tests.training.setup import batches, learner, recipe
 
 few = settings(deadline=None, max_examples=8)
@@ -37,33 +34,19 @@ def cases(draw: st.DrawFn) -> Case:
 @few
 @given(cases(), st.data())
 def test_encode_topk_is_the_largest_of_the_dense_product(case: Case, data: st.DataObject):
-    x, weight, bias, shift = case
-    k = data.draw(st.integers(1, len(bias)))
-    pre = (x - shift) @ weight + bias
-    kept = torch.zeros_like(pre).scatter(1, pre.topk(k, dim=1).indices, 1.0)
-    check(encode_topk(x, weight, bias, k, shift), pre.relu() * kept, case, torch.randn_like(pre))
+    check_topk(case, data.draw(st.integers(1, len(case[2]))))
 
 
 @few
 @given(cases(), st.booleans())
 def test_encode_above_is_what_exceeds_the_bound(case: Case, one_for_all: bool):
-    x, weight, bias, shift = case
-    pre = (x - shift) @ weight + bias
-    bound = torch.full((), 0.5, dtype=bias.dtype, device=DEVICE) if one_for_all else torch.randn_like(bias)
-    codes = encode_above(x, weight, bias, bound, shift)
-    check(codes, pre * (pre > bound), case, torch.randn_like(pre))
-    assert torch.equal(codes.fired(), ((pre > bound) & (pre != 0)).sum(0))
+    check_above(case, one_for_all)
 
 
 @few
 @given(cases(), st.data(), st.sampled_from([0.0, 1.0, 100.0]))
 def test_encode_batch_topk_is_the_largest_of_the_batch(case: Case, data: st.DataObject, guess: float):
-    x, weight, bias, shift = case
-    k = data.draw(st.integers(1, len(bias)))
-    pre = (x - shift) @ weight + bias
-    kept = torch.zeros_like(pre).flatten().index_fill(0, pre.flatten().topk(k * len(x)).indices, 1.0)
-    codes = encode_batch_topk(x, weight, bias, k, shift, guess)
-    check(codes, pre.relu() * kept.view_as(pre), case, torch.randn_like(pre))
+    check_batch_topk(case, data.draw(st.integers(1, len(case[2]))), guess)
 
 
 @few

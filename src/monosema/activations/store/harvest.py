@@ -15,6 +15,7 @@ from monosema.activations.store.index import Index, Shard, read_index, write_ind
 from monosema.activations.store.place import Place
 from monosema.activations.store.shard import CONTEXTS, POSITIONS, TOKENS, problem_of, stored, write_shard
 from monosema.activations.stream import check_contexts
+from monosema.config import differences
 from monosema.device import keep_freed_memory
 from monosema.errors import InputError
 from monosema.progress import progress
@@ -98,27 +99,24 @@ class Harvester:
     def _write(self, number: int, done: int) -> Shard | None:
         """Reads and writes one shard; None if the text has ended."""
         begin, name = self.contexts.state_dict(), f"shard-{number:06}.safetensors"
-        parts = list(self._passes(done, min(self.index.shard_contexts, self.index.contexts - done)))
-        if not parts:
+        passes = list(self._passes(done, min(self.index.shard_contexts, self.index.contexts - done)))
+        if not passes:
             return None
+        counts, parts = zip(*passes, strict=True)
         tensors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-        contexts = int(tensors.pop("read").sum())
         size, checksum = write_shard(self.place, name, tensors)
-        return Shard(name, len(tensors[TOKENS]), contexts, size, checksum, begin)
+        return Shard(name, len(tensors[TOKENS]), sum(counts), size, checksum, begin)
 
-    def _passes(self, done: int, wanted: int) -> Iterator[dict[str, Tensor]]:
-        """What the model makes of the next contexts, one pass of it at a time, as it is stored."""
+    def _passes(self, done: int, wanted: int) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """How many contexts a pass of the model has read, and what it made of them, as it is stored."""
         while wanted:
             begins, taken = next_contexts(self.contexts, min(self.index.context_batch, wanted))
             if not taken:
                 return
             ids = torch.stack(taken)
             rows, kept = self._reader.of(ids, begins, done)
-            yield {
-                **stored({point: x.cpu() for point, x in only(kept, rows).items()}, self.index.dtype),
-                **_labels(ids, kept.cpu(), done),
-                "read": torch.tensor([len(taken)]),
-            }
+            activations = {point: x.cpu() for point, x in only(kept, rows).items()}
+            yield len(taken), stored(activations, self.index.dtype) | _labels(ids, kept.cpu(), done)
             done, wanted = done + len(taken), wanted - len(taken)
 
 
@@ -153,7 +151,8 @@ def old_store(place: Place, index: Index) -> Index:
     """
     place.remove_unfinished()
     there = read_index(place)
-    _check_same({**there.made_from, **_frame(there)}, {**index.made_from, **_frame(index)})
+    _check_same(there.made_from, index.made_from)
+    _check_same(_frame(there), _frame(index))
     return there
 
 
@@ -163,10 +162,9 @@ def _frame(index: Index) -> dict[str, Any]:
 
 
 def _check_same(there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    for key in {**there, **asked}:
-        if there.get(key) != asked.get(key):
-            raise InputError(
-                f"{key} = {asked.get(key)} for a store that is there",
-                expected=f"{there.get(key)}, as it was begun with",
-                hint="leave it as it was, or harvest into a new folder",
-            )
+    for key, new, old in differences(asked, there):
+        raise InputError(
+            f"{key} = {new} for a store that is there",
+            expected=f"{old}, as it was begun with",
+            hint="leave it as it was, or harvest into a new folder",
+        )

@@ -10,7 +10,7 @@ import fsspec.core
 from fsspec.implementations.local import LocalFileSystem
 
 from monosema.errors import InputError
-from monosema.files import write_atomically
+from monosema.files import remove_unfinished, write_atomically
 
 CHUNK = 2**22
 
@@ -68,8 +68,8 @@ class Place:
 
     def remove_unfinished(self) -> None:
         """Deletes what a writer that was killed has left half done; none may be writing."""
-        for path in Path(self._root).glob(".*.tmp") if self.is_local else ():
-            path.unlink()
+        if self.is_local:
+            remove_unfinished(Path(self._root))
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monosema.activations.store.index import Index, Shard, StoredDtype
 from monosema.activations.store.place import Place, checksum
+from monosema.activations.tensor_files import load_tensors
 from monosema.errors import InputError
 from monosema.files import save_tensors
 
@@ -65,15 +66,9 @@ def open_shard(path: Path, index: Index, shard: Shard) -> dict[str, Tensor]:
     """The tensors of a shard, mapped into memory: what is not used is not read.
 
     Raises:
-        InputError: they contradict the index.
+        InputError: the file cannot be read, or contradicts the index.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{shard.name} cannot be read ({error})", expected="a whole shard") from None
+    tensors = load_tensors(path)
     for point, d in index.points.items():
         shape = list(tensors[point].shape) if point in tensors else None
         if shape != [shard.rows, d]:

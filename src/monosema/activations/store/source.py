@@ -1,6 +1,5 @@
 """A store as a source of activations."""
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from monosema.activations.store.index import Shard, read_index
+from monosema.activations.store.index import Index, Shard, read_index
 from monosema.activations.store.place import Place
 from monosema.activations.store.shard import open_shard, problem_of, restored
 from monosema.errors import InputError
+from monosema.seeding import generator_for
 
 
 class StoreSource:
@@ -175,14 +175,13 @@ class StoreSource:
             self._epoch, self._window = self._epoch + 1, 0
 
     def _draw(self, purpose: str) -> torch.Generator:
-        seed = random.Random(f"{self.seed}:{self._epoch}:{purpose}").getrandbits(63)
-        return torch.Generator().manual_seed(seed)
+        return generator_for(f"{self.seed}:{self._epoch}:{purpose}")
 
 
 class Window:
     """The rows of some shards, in an order."""
 
-    def __init__(self, place: Place, index: Any, shards: Sequence[Shard], order: Int[Tensor, " rows"]):
+    def __init__(self, place: Place, index: Index, shards: Sequence[Shard], order: Int[Tensor, " rows"]):
         self._files = ExitStack()
         paths = [self._files.enter_context(place.as_local(shard.name)) for shard in shards]
         self._tensors = [open_shard(path, index, shard) for path, shard in zip(paths, shards, strict=True)]
