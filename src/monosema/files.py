@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Deletes what writers that were killed have left half done in a folder; none may be writing."""
     for path in folder.glob(".*.tmp"):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file, or a folder and all that is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
         path.unlink()
 
 

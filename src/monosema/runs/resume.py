@@ -68,7 +68,7 @@ def state_of(
         "seconds": seconds,
         "config": to_dict(config),
         "source": source.state_dict(),
-        "learners": {name: learner.state_dict() for name, learner in learners.items()},
+        "learners": {name: learner.marked_state() for name, learner in learners.items()},
         "monosema": monosema.__version__,
     }
 

@@ -5,13 +5,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monosema import files
 from monosema.errors import InputError
 from monosema.training.state_file import Snapshot
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PATTERN = "step-*.safetensors"
+PATTERN = "step-*"
 
 
 class Checkpoints:
@@ -21,11 +22,13 @@ class Checkpoints:
     checkpoint is there as a whole or not at all.
 
     Args:
-        folder: where the files go, `step-0000001000.safetensors`.
+        folder: where they go: a file `step-0000001000.safetensors`, or of several ranks a folder `step-0000001000`.
         state: what to save after so many steps.
         every: steps from one to the next; none by itself if None.
         keep: how many of the last are kept.
         always: steps that are saved besides, and kept.
+        take: copies a state, and can write the copy; all ranks of a run write one together.
+        tidy: whether it is this process that deletes what is not kept.
 
     Raises:
         OSError: while training, a checkpoint could not be written: the disk is full, or the folder is gone.
@@ -39,11 +42,13 @@ class Checkpoints:
         every: int | None = None,
         keep: int = 2,
         always: Collection[int] = (),
+        take: Callable[[Any], Snapshot] = Snapshot,
+        tidy: bool = True,
     ):
         if keep < 1 or (every is not None and every < 1):
             raise InputError(f"{keep} checkpoints, one every {every} steps", expected="at least 1 of each")
         self.folder, self.every, self.keep, self.always = folder, every, keep, frozenset(always)
-        self._state, self._last = state, 0
+        self._state, self._take, self._tidy, self._last = state, take, tidy, 0
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -58,7 +63,7 @@ class Checkpoints:
             return
         self.wait()
         self._last = step
-        self._writing = self._writer.submit(self._write, step, Snapshot(self._state(step)))
+        self._writing = self._writer.submit(self._write, step, self._take(self._state(step)))
 
     def wait(self) -> None:
         """Returns when what was begun is on the disk.
@@ -80,8 +85,9 @@ class Checkpoints:
             self._writer.shutdown()
 
     def _write(self, step: int, snapshot: Snapshot) -> None:
-        snapshot.write(self.folder / f"step-{step:010}.safetensors")
-        remove(self.folder, self.always, self.keep)
+        snapshot.write(self.folder / f"step-{step:010}{snapshot.suffix}")
+        if self._tidy:
+            remove(self.folder, self.always, self.keep)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -98,6 +104,6 @@ def remove(folder: Path, always: Collection[int] = (), keep: int = 0) -> None:
     """Deletes checkpoints but the last `keep` and those of the steps `always`; with the last one, the folder."""
     passing = [path for path in checkpoints(folder) if step_of(path) not in always]
     for path in passing[: len(passing) - keep]:
-        path.unlink()
+        files.remove(path)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

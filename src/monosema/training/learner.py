@@ -20,8 +20,9 @@ from monosema.recipes import Loss, Moment, Pressure, Recipe, entries_per_row
 from monosema.training.dead_features import DeadFeatures
 from monosema.training.frame import Frame, fold_, frame_of
 from monosema.training.optimisers import Optimisers
-from monosema.training.parts import check_divides, cut_, gradient_norm, whole
+from monosema.training.parts import check_divides, cut_, gradient_norm, marked, unmarked, whole
 from monosema.training.resample import resample_, resampling_window
+from monosema.training.state_file import Divided
 
 Batch = Mapping[str, Float[Tensor, "batch d"]]
 
@@ -154,10 +155,13 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later `step` depends on. The tensors are the learner's own: copy what outlives a step."""
+        return unmarked(self.marked_state())
+
+    def marked_state(self) -> dict[str, Any]:
+        """The same, with what ranks divide by features as `Divided`; the rest is alike on all of them."""
         return {
-            "dictionary": self.dictionary.state_dict(),
-            "optimiser": self.optimisers.state_dict(),
-            "silent": self.dead.silent,
+            **marked(self.dictionary, self.optimisers),
+            "silent": Divided(self.dead.silent, 0),
             "step": self.step_count,
             "skipped": self.skipped,
             "pressure": None if self.pressure is None else tuple(self.pressure),
@@ -167,7 +171,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from where another learner with the same spec and recipe stood."""
+        """Goes on from where another learner with the same spec and recipe stood, of which this rank has its part."""
         self.dictionary.load_state_dict(state["dictionary"])
         self.optimisers.load_state_dict(copy.deepcopy(state["optimiser"]))  # torch would share its tensors
         self.dead.silent.copy_(state["silent"])

@@ -41,6 +41,10 @@ class Optimisers:
                 group["lr"] = lr * group["relative"]
             part.step()
 
+    def parameters(self) -> list[list[Tensor]]:
+        """The parameters of each part, in the order in which its state numbers them."""
+        return [[p for group in part.param_groups for p in group["params"]] for part in self.parts]
+
     def state_dict(self) -> list[dict[str, Any]]:
         """The state of each part."""
         return [part.state_dict() for part in self.parts]

@@ -1,9 +1,10 @@
 """A dictionary on several ranks: which part of its tensors each has, and how they become one again."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
 from monosema.ranks import ALONE, Ranks
 from monosema.recipes import Recipe
+from monosema.training.optimisers import Optimisers
+from monosema.training.state_file import Divided
 
 DIVIDED = {"W_enc": 1, "W_dec": 0, "b_enc": 0}
 """The dimension of the features, along which a tensor is divided."""
@@ -71,6 +74,47 @@ def whole(dictionary: Dictionary) -> Dictionary:
     together.spec = replace(dictionary.spec, width=dictionary.spec.width * ranks.size)
     together.ranks = ALONE
     return together
+
+
+def marked(dictionary: Dictionary, optimisers: Optimisers) -> dict[str, Any]:
+    """The tensors of a dictionary and of its optimiser, those that ranks divide as `Divided`."""
+    named = {**dict(dictionary.named_parameters()), **dict(dictionary.named_buffers())}
+    dims = {name: divided_along(name, tensor) for name, tensor in named.items()}
+    of_parameter = {id(parameter): dims[name] for name, parameter in dictionary.named_parameters()}
+    return {
+        "dictionary": {name: _marked(tensor, dims[name]) for name, tensor in dictionary.state_dict().items()},
+        "optimiser": [
+            {
+                **state,
+                "state": {
+                    number: {
+                        key: _marked(value, of_parameter[id(parameter)] if _is_like(value, parameter) else None)
+                        for key, value in state["state"].get(number, {}).items()
+                    }
+                    for number, parameter in enumerate(parameters)
+                    if number in state["state"]
+                },
+            }
+            for parameters, state in zip(optimisers.parameters(), optimisers.state_dict(), strict=True)
+        ],
+    }
+
+
+def unmarked(state: Any) -> Any:
+    """A state with the tensors themselves, a copy of its lists and dicts."""
+    if isinstance(state, Divided):
+        return state.tensor
+    if isinstance(state, Mapping):
+        return {key: unmarked(value) for key, value in state.items()}
+    return [unmarked(value) for value in state] if isinstance(state, list) else state
+
+
+def _marked(value: Any, dim: int | None) -> Any:
+    return value if dim is None else Divided(value, dim)
+
+
+def _is_like(value: Any, parameter: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape == parameter.shape
 
 
 @torch.no_grad()
