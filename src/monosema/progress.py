@@ -1,5 +1,6 @@
 """How far a long job has come: a bar on a terminal, now and then a line in a log."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ def progress(what: str, total: int | None = None, unit: str = "") -> Iterator["P
     where nobody knows it.
     """
     file = sys.stderr
+    if os.environ.get("RANK", "0") != "0":  # one of several processes that do the same
+        yield Progress(what, total, unit, lambda job: None, _LINE_EVERY, _LINE_EVERY)
+        return
     if not file.isatty():
         yield Progress(what, total, unit, lambda job: print(job, file=file, flush=True), _LINE_EVERY, _LINE_EVERY)
         return

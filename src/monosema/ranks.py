@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class Group:
     """Processes that share something, as one of them sees them: itself, where there are no others."""
 
-    handle: "ProcessGroup | None" = None
+    handle: "ProcessGroup | None" = None  # which `torch.distributed` takes for everybody
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def of(cls, handle: "ProcessGroup") -> "Group":
-        """A group of `torch.distributed`."""
-        return cls(handle, handle.rank(), handle.size())
+    def of(cls, handle: "ProcessGroup | None" = None) -> "Group":
+        """A group of `torch.distributed`, by default of all processes."""
+        return cls(handle, torch.distributed.get_rank(handle), torch.distributed.get_world_size(handle))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Group":
         return self
@@ -104,14 +104,14 @@ class Ranks:
     all: Group = Group()
     """Everybody in the grid."""
     mesh: "DeviceMesh | None" = None
-    """The grid, where there are several."""
+    """The grid, where there are several, for tensors on the CPU."""
 
     @classmethod
-    def of(cls, mesh: "DeviceMesh") -> "Ranks":
-        """The place in a mesh with the dimensions `data` and `feature`."""
+    def of(cls, mesh: "DeviceMesh", states: "DeviceMesh | None" = None) -> "Ranks":
+        """The place in a mesh with the dimensions `data` and `feature`, and in the same one on the CPU."""
         everybody = mesh["data", "feature"]._flatten("learner")
         groups = [Group.of(part.get_group()) for part in (mesh["data"], mesh["feature"], everybody)]
-        return cls(groups[0], groups[1], groups[2], mesh)
+        return cls(groups[0], groups[1], groups[2], states or mesh)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Ranks":
         return self

@@ -92,15 +92,17 @@ def halfway(path: Path, data: int, feature: int) -> dict[str, dict[str, Tensor]]
     for batch in batches(STEPS // 2):
         for one in learners.values():
             one.step({point: ranks.rows.part(x) for point, x in batch.items()})
-    world = Group.of(dist.group.WORLD)
-    SharedSnapshot(state_of(learners), world, ranks, dist.new_group(backend="gloo")).write(path)
+    world = Group.of()
+    writers = dist.new_group(backend="gloo")
+    assert isinstance(writers, dist.ProcessGroup)
+    SharedSnapshot(state_of(learners), world, ranks, writers).write(path)
     return rest_of(learners, ranks)
 
 
 def gone_on(path: Path, data: int, feature: int) -> dict[str, dict[str, Tensor]]:
     """Reads what was saved, and trains on."""
     ranks = on_grid(data, feature)
-    world = Group.of(dist.group.WORLD)
+    world = Group.of()
     state = read_state(path, ranks) if path.is_file() else read_shared_state(path, world, ranks)
     if path.is_dir():
         assert state["source"] == (None if world.size != 4 else {"rank": torch.tensor([float(dist.get_rank())])})

@@ -25,13 +25,20 @@ class TensorSource:
         batch_size: rows in a batch.
         seed: of the order.
         epochs: passes over the rows; without end if None.
+        part: `(i, n)` yields the i-th of n equal parts of each batch, for one of n processes that share them.
 
     Raises:
         InputError: shapes or types that are no activations, fewer rows than one batch, NaN or infinity.
     """
 
     def __init__(
-        self, tensors: Tensor | Mapping[str, Tensor], batch_size: int, *, seed: int = 0, epochs: int | None = None
+        self,
+        tensors: Tensor | Mapping[str, Tensor],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        part: tuple[int, int] = (0, 1),
     ):
         named = {NAME: tensors} if isinstance(tensors, Tensor) else dict(tensors)
         self._tensors = {name: _as_rows(name, tensor) for name, tensor in named.items()}
@@ -45,6 +52,7 @@ class TensorSource:
         for name, tensor in self._tensors.items():
             _check_finite(name, tensor)
         self.batch_size, self.seed, self.epochs = batch_size, seed, epochs
+        self._part = part_of(part, batch_size)
         self._epoch, self._next = 0, 0
         self._order = self._draw("0")
 
@@ -59,7 +67,7 @@ class TensorSource:
     def __next__(self) -> dict[str, Float[Tensor, "batch d"]]:
         if self.epochs is not None and self._epoch >= self.epochs:
             raise StopIteration
-        batch = self._at(self._order[self._next : self._next + self.batch_size])
+        batch = self._at(self._order[self._next : self._next + self.batch_size][self._part])
         self._next += self.batch_size
         if self._next + self.batch_size > self.rows:
             self._epoch, self._next = self._epoch + 1, 0
@@ -94,6 +102,22 @@ class TensorSource:
 
     def _at(self, rows: Int[Tensor, "n"]) -> dict[str, Tensor]:
         return {name: tensor[rows.to(tensor.device)].float() for name, tensor in self._tensors.items()}
+
+
+def part_of(part: tuple[int, int], batch_size: int) -> slice:
+    """The places in a batch of the i-th of n equal parts of it.
+
+    Raises:
+        InputError: it has no such part.
+    """
+    number, count = part
+    if not 0 <= number < count or batch_size % count:
+        raise InputError(
+            f"part {number} of {count} of a batch of {batch_size}",
+            expected="a number below that of the parts, and a batch that they divide evenly",
+        )
+    size = batch_size // count
+    return slice(number * size, (number + 1) * size)
 
 
 def _as_rows(name: str, tensor: Tensor) -> Float[Tensor, "rows d"]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from monosema.config import to_dict
 from monosema.errors import InputError
 from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, recipes, run
+from monosema.runs.processes import LostContact, speaks
 from monosema.runs.read_config import ReadConfig
 from monosema.runs.terminal import print_result
 
@@ -210,10 +211,12 @@ def changed(config: Configuration, options: Mapping[str, Any], names: set[str]) 
 def run_and_print(config: RunConfig, out: Path, overwrite: bool, resume: bool = False) -> None:
     """Runs, and prints the table, where the report is, and some features; exits with 130 after Ctrl-C."""
     try:
-        print_result(run(config, out, overwrite=overwrite, resume=resume), out)
+        result = run(config, out, overwrite=overwrite, resume=resume)
+        if speaks():
+            print_result(result, out)
     except Interrupted as interrupted:
         print(f"monosema: {interrupted}", file=sys.stderr)
         sys.exit(130)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, LostContact) as error:
         print(f"monosema: {error}", file=sys.stderr)
         sys.exit(1)

@@ -18,11 +18,13 @@ from monosema.activations import (
     open_text,
     take_contexts,
 )
+from monosema.activations.gathered import GatheredSource
 from monosema.activations.store import StoreSource
 from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
 from monosema.runs.harvest_config import config_of
+from monosema.runs.processes import ONLY, Processes
 from monosema.runs.read_config import ReadConfig
 
 HELDOUT_ONE_IN = 20
@@ -77,39 +79,51 @@ def as_in_its_store(config: RunConfig) -> RunConfig:
     return replace(config, **{name: getattr(made, name) for name in names})
 
 
-def open_data(config: RunConfig) -> Data:
+def open_data(config: RunConfig, processes: Processes = ONLY) -> Data:
     """Opens what a run reads; the errors of bad input come from here, before anything is written."""
-    return _open_file(config) if config.activations else _open_model(config)
+    return _open_file(config, processes) if config.activations else _open_model(config, processes)
 
 
-def _open_model(config: RunConfig) -> Data:
+def _open_model(config: RunConfig, processes: Processes) -> Data:
+    if config.store and not processes.leads:
+        return Data(_stored(config, processes), Heldout())  # it need not measure
     model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
     training, heldout = config.text, config.heldout
     if heldout is None:
         training, heldout = training_text(config.text), heldout_text(config.text)
-    source = _stored(config) if config.store else _streamed(config, model, training)
+    source = _stored(config, processes) if config.store else _streamed(config, model, training, processes)
     return Data(source, Heldout(model, heldout_contexts(model, heldout, config.context, config.heldout_tokens)))
 
 
-def _stored(config: RunConfig) -> Source:
+def _stored(config: RunConfig, processes: Processes) -> Source:
     assert config.store is not None
     return StoreSource(
-        config.store, config.points, batch_size=config.batch_size, window_rows=config.buffer, seed=config.seed
+        config.store,
+        config.points,
+        batch_size=config.batch_size,
+        window_rows=config.buffer,
+        seed=config.seed,
+        part=(processes.ranks.rows.rank, processes.ranks.rows.size),
     )
 
 
-def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents) -> Source:
-    return ModelSource(
+def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents, processes: Processes) -> Source:
+    """Of several processes, each reads every so-many-th document."""
+    count, rank = processes.world.size, processes.world.rank
+    if count > 1:
+        training = _every(open_text(training), lambda i: i % count == rank)
+    source = ModelSource(
         model,
         MixedContexts(
-            Contexts(model.tokenizer, training, config.context, repeat=True), config.shuffle, seed=config.seed
+            Contexts(model.tokenizer, training, config.context, repeat=True), config.shuffle // count, seed=config.seed
         ),
         config.points,
-        batch_size=config.batch_size,
-        buffer_rows=config.buffer,
+        batch_size=config.batch_size // count,
+        buffer_rows=config.buffer // count,
         seed=config.seed,
         keep=config.keep,
     )
+    return source if count == 1 else GatheredSource(source, processes.readers, processes.world)
 
 
 def heldout_contexts(model: LoadedModel, text: str | Documents, context: int, tokens: int) -> Int[Tensor, "n position"]:
@@ -171,14 +185,15 @@ def first_rows(rows: Mapping[str, Float[Tensor, "rows d"]], n: int) -> dict[str,
     return {point: x[:n].float() for point, x in rows.items()}
 
 
-def _open_file(config: RunConfig) -> Data:
+def _open_file(config: RunConfig, processes: Processes) -> Data:
     assert config.activations is not None
     rows = load_rows(config.activations, config.points)
     if config.heldout is None:
         held, rows = heldout_part(rows), {point: _without_every(x, HELDOUT_ONE_IN) for point, x in rows.items()}
     else:
         held = load_rows(config.heldout, config.points)
-    source = TensorSource(rows, config.batch_size, seed=config.seed)
+    part = (processes.ranks.rows.rank, processes.ranks.rows.size)
+    source = TensorSource(rows, config.batch_size, seed=config.seed, part=part)
     sizes = {point: x.shape[1] for point, x in held.items()}
     if sizes != source.widths:
         raise InputError(f"held-out activations of sizes {sizes}", expected=f"{source.widths}, as in training")

@@ -16,7 +16,7 @@ from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Heldout, first_rows, heldout_contexts, heldout_part, heldout_text, load_rows
 from monosema.runs.measure import evaluate_heldout
-from monosema.runs.train import DICTIONARIES
+from monosema.runs.outcome import DICTIONARIES
 
 
 def evaluate_folder(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from monosema.runs.processes import Processes
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -19,16 +21,17 @@ class Stopped(KeyboardInterrupt):
 class StopBetweenSteps:
     """An observer that raises `Stopped` after the step in which Ctrl-C or a request to terminate came.
 
-    A second Ctrl-C ends the run at once. Signals reach the main thread alone; in another, nothing changes.
+    A second Ctrl-C ends the run at once. Signals reach the main thread alone; in another, nothing changes. Of several
+    processes all end after the same step, whichever was asked.
     """
 
-    def __init__(self):
-        self._asked = False
+    def __init__(self, processes: Processes):
+        self._asked, self._processes = False, processes
         self._before: dict[int, object] = {}
 
     def on_step(self, step: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
         """Stops, if that was asked for."""
-        if self._asked:
+        if self._processes.any(self._asked):
             raise Stopped
 
     def __enter__(self) -> "Self":

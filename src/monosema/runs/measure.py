@@ -11,6 +11,7 @@ from monosema.analysis import Example, middling_features, top_examples
 from monosema.dictionaries import Dictionary
 from monosema.evaluation import Evaluation, Metrics, evaluate, evaluate_rows
 from monosema.runs.data import Heldout
+from monosema.runs.processes import ONLY, Processes
 from monosema.training import Learner
 from monosema.training.observers import Log
 
@@ -53,10 +54,20 @@ def _batches(
 
 
 class HeldoutEvaluation:
-    """An observer that measures on a part of the held-out data every so many steps, and tells the logs."""
+    """An observer that measures on a part of the held-out data every so many steps, and tells the logs.
 
-    def __init__(self, learners: Mapping[str, Learner], heldout: Heldout, every: int, logs: Sequence[Log]):
-        self.learners, self.every, self.logs = learners, every, logs
+    Of several processes those measure that speak for the ones with the same dictionaries.
+    """
+
+    def __init__(
+        self,
+        learners: Mapping[str, Learner],
+        heldout: Heldout,
+        every: int,
+        logs: Sequence[Log],
+        processes: Processes = ONLY,
+    ):
+        self.learners, self.every, self.logs, self.processes = learners, every, logs, processes
         self.heldout = Heldout(
             heldout.model,
             None if heldout.contexts is None else heldout.contexts[:SMALL],
@@ -67,10 +78,26 @@ class HeldoutEvaluation:
         """Measures if it is time to."""
         if step % self.every:
             return
-        found = evaluate_heldout({name: learner.finished() for name, learner in self.learners.items()}, self.heldout)
-        figures = {name: _figures(evaluation.metrics) for name, evaluation in found.items()}
+        dictionaries = {name: learner.finished() for name, learner in self.learners.items()}
+        found = evaluate_heldout(dictionaries, self.heldout) if self.processes.leads and dictionaries else {}
+        figures = self.processes.collect({name: _figures(evaluation.metrics) for name, evaluation in found.items()})
         for log in self.logs:
             log.write(step, figures)
+
+
+class Told:
+    """An observer that has logs write the first step and every `every`-th, with everybody's metrics."""
+
+    def __init__(self, logs: Sequence[Log], every: int, processes: Processes):
+        self.logs, self.every, self.processes = logs, every, processes
+
+    def on_step(self, step: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Collects the metrics, if it is time to, and writes them."""
+        if step != 1 and step % self.every:
+            return
+        everything = self.processes.collect(metrics) if self.processes.others.size > 1 else metrics
+        for log in self.logs:
+            log.write(step, everything)
 
 
 def _figures(metrics: Metrics) -> dict[str, float]:

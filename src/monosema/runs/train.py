@@ -1,34 +1,31 @@
 """The main job: a configuration in, a folder out."""
 
-import json
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import monosema
 from monosema.config import dump_yaml, to_dict
-from monosema.dictionaries import Dictionary, save
 from monosema.errors import InputError
 from monosema.files import write_json, write_tensors
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data, as_in_its_store, open_data
 from monosema.runs.interrupt import StopBetweenSteps, Stopped
-from monosema.runs.measure import HeldoutEvaluation, measure
+from monosema.runs.measure import HeldoutEvaluation, Told
+from monosema.runs.outcome import LOG, as_json, facts, measured, saved
+from monosema.runs.processes import Processes, join
 from monosema.runs.report import write_report
 from monosema.runs.resolve import resolve, spec_of
 from monosema.runs.result import RunResult
-from monosema.runs.resume import FOLDER, Past, cut_log, past_of, restore, state_of
+from monosema.runs.resume import FOLDER, Past, cut_log, past_of, restore, snapshot_of, state_of
 from monosema.training import Learner, NonFiniteLoss, Observer, train
 from monosema.training.checkpoints import Checkpoints, remove
 from monosema.training.observers import JsonlLog, Log, ProgressBar, TensorBoardLog, WandbLog
 
-CONFIG, METRICS, LOG, DICTIONARIES = "config.yaml", "metrics.json", "metrics.jsonl", "dictionaries"
+CONFIG, METRICS = "config.yaml", "metrics.json"
 BATCH = "non_finite_batch.safetensors"
 SAMPLE_ROWS = 16_384
 
@@ -46,6 +43,9 @@ class Interrupted(Exception):
 def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: bool = False) -> RunResult:
     """Trains, measures and reports; writes everything into the folder `out`.
 
+    In each of the processes that `torchrun` has started, it does a part of the training, as `config.parallel` says; all
+    of them get the result.
+
     Args:
         config: the run.
         out: a folder that holds no run yet.
@@ -59,57 +59,47 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: 
         Interrupted: Ctrl-C, or a request to terminate; the dictionaries are saved as far as they were trained, and a
             checkpoint with them.
         NonFiniteLoss: training diverged; the batch is saved in `out`.
+        LostContact: of several processes, another one ended before this.
     """
-    out = Path(out)
+    with join(config.parallel, config.device, config.batch_size) as processes:
+        return _run(config, Path(out), overwrite, resume, processes)
+
+
+def _run(config: RunConfig, out: Path, overwrite: bool, resume: bool, processes: Processes) -> RunResult:
+    started = time.perf_counter()
     goes_on = resume and (out / CONFIG).is_file()
     _check_free(out, overwrite, resume)
     _check_extras(config)
-    started = time.perf_counter()
+    processes.wait()  # until everybody has seen the folder as it is
     config = as_in_its_store(config)
-    past = past_of(out) if goes_on else Past()
-    data = open_data(config)
+    past = past_of(out, processes) if goes_on else Past()
+    data = open_data(config, processes)
     config = resolve(config, data.source.widths, data.dtype)
-    learners = _learners(config, data)
+    learners = _learners(config, data, processes)
     restore(past, config, data.source, learners)
-    if goes_on:
-        cut_log(out / LOG, past.step)
-    else:
-        _make_folder(out)
-    dump_yaml(config, out / CONFIG)
+    if processes.first:
+        _open_folder(config, out, past if goes_on else None)
+    processes.wait()
 
     training_started = time.perf_counter()
     try:
-        interrupted = _train(config, data, learners, out, past)
+        interrupted = _train(config, data, learners, out, past, processes)
     except InputError:  # found only now, deep in the text
         if not goes_on:
-            shutil.rmtree(out)
+            shutil.rmtree(out, ignore_errors=True)
         raise
-    dictionaries = {name: _finished(learner, config, name) for name, learner in learners.items()}
-    for name, dictionary in dictionaries.items():
-        save(dictionary, out / DICTIONARIES / name)
+    dictionaries = saved(config, learners, out, processes)
     if interrupted:
         raise Interrupted(out, min(learner.step_count for learner in learners.values()))
-    measuring_started = time.perf_counter()
-    training = past.seconds + measuring_started - training_started
-    found, examples = measure(dictionaries, data.heldout)
-    ended = time.perf_counter()
-    result = RunResult(
-        config=config,
-        metrics={name: evaluation.metrics for name, evaluation in found.items()},
-        density={name: evaluation.density for name, evaluation in found.items()},
-        examples=examples,
-        log=[json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()],
-        seconds={
-            "preparation": training_started - started,
-            "training": training,
-            "measuring": ended - measuring_started,
-        },
-        facts=_facts(config, data, learners, training),
-    )
-    write_report(out, result)
-    write_json(out / METRICS, _as_json(result))
-    remove(out / FOLDER, _kept(config))
-    return result
+    training = past.seconds + time.perf_counter() - training_started
+    result = None
+    if processes.first:
+        seconds = {"preparation": training_started - started, "training": training}
+        result = measured(config, data, dictionaries, out, seconds, facts(config, data, learners, training))
+        write_report(out, result)
+        write_json(out / METRICS, as_json(result))
+        remove(out / FOLDER, _kept(config))
+    return processes.told(result)
 
 
 def _check_free(out: Path, overwrite: bool, resume: bool) -> None:
@@ -133,16 +123,29 @@ def _check_extras(config: RunConfig) -> None:
             raise InputError(f"{package} is not installed", hint=f"pip install monosema[{package}]")
 
 
-def _make_folder(out: Path) -> None:
-    """Removes an earlier run only now, when all that the new one needs has been opened."""
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / LOG).touch()  # with a configuration beside it, a folder is a run's
+def _open_folder(config: RunConfig, out: Path, past: Past | None) -> None:
+    """Makes the folder of a new run, or cuts the log of one that goes on, and writes what is run.
+
+    An earlier run is removed only now, when all that the new one needs has been opened.
+    """
+    if past is not None:
+        cut_log(out / LOG, past.step)
+    else:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+        (out / LOG).touch()  # with a configuration beside it, a folder is a run's
+    dump_yaml(config, out / CONFIG)
 
 
-def _learners(config: RunConfig, data: Data) -> dict[str, Learner]:
-    sample = data.source.sample(SAMPLE_ROWS)
+def _learners(config: RunConfig, data: Data, processes: Processes) -> dict[str, Learner]:
+    """The dictionaries that this process trains."""
+    sample, mine = data.source.sample(SAMPLE_ROWS), processes.share([str(d.name) for d in config.dictionaries])
+    if not mine:
+        raise InputError(
+            f"{len(config.dictionaries)} dictionaries for parallel.spread = {config.parallel.spread}",
+            expected="at least one for each of so many groups of processes",
+        )
     return {
         str(d.name): Learner(
             spec_of(d, data.source.widths),
@@ -153,12 +156,16 @@ def _learners(config: RunConfig, data: Data) -> dict[str, Learner]:
             seed=config.seed,
             device=config.device,
             autocast=config.precision == "bfloat16",
+            ranks=processes.ranks,
         )
         for d in config.dictionaries
+        if d.name in mine
     }
 
 
-def _train(config: RunConfig, data: Data, learners: Mapping[str, Learner], out: Path, past: Past) -> bool:
+def _train(
+    config: RunConfig, data: Data, learners: Mapping[str, Learner], out: Path, past: Past, processes: Processes
+) -> bool:
     """Runs the loop under its observers; True if it was told to stop."""
     started = time.perf_counter() - past.seconds
 
@@ -166,15 +173,23 @@ def _train(config: RunConfig, data: Data, learners: Mapping[str, Learner], out: 
         return state_of(config, data.source, learners, step, time.perf_counter() - started)
 
     with ExitStack() as stack:
-        logs = [stack.enter_context(log) for log in _logs(config, out, past)]
+        logs = [stack.enter_context(log) for log in _logs(config, out, past)] if processes.first else []
         bar = ProgressBar(config.steps, config.batch_size, done=past.step)
-        observers: list[Observer] = [*logs, stack.enter_context(bar)]
+        observers: list[Observer] = [Told(logs, config.log_every, processes), stack.enter_context(bar)]
         if config.evaluate_every is not None:
             every = max(config.evaluate_every // config.batch_size, 1)
-            observers.append(HeldoutEvaluation(learners, data.heldout, every, logs))
+            observers.append(HeldoutEvaluation(learners, data.heldout, every, logs, processes))
         every = config.checkpoint_every and max(config.checkpoint_every // config.batch_size, 1)
-        saver = Checkpoints(out / FOLDER, state, every=every, keep=config.keep_checkpoints, always=_kept(config))
-        observers += [stack.enter_context(saver), stack.enter_context(StopBetweenSteps())]
+        saver = Checkpoints(
+            out / FOLDER,
+            state,
+            every=every,
+            keep=config.keep_checkpoints,
+            always=_kept(config),
+            take=snapshot_of(processes),
+            tidy=processes.first,
+        )
+        observers += [stack.enter_context(saver), stack.enter_context(StopBetweenSteps(processes))]
         try:
             skip = config.non_finite == "skip"
             train(data.source, learners, config.steps, observers, done=past.step, skip_non_finite=skip)
@@ -184,7 +199,9 @@ def _train(config: RunConfig, data: Data, learners: Mapping[str, Learner], out: 
         except KeyboardInterrupt:
             return True
         except NonFiniteLoss as error:
-            raise _with_its_batch(error, out / BATCH) from None
+            if processes.leads:
+                raise _with_its_batch(error, out / BATCH) from None
+            raise
         if every:
             saver.save(config.steps)  # measuring takes its time, too
     return False
@@ -208,47 +225,3 @@ def _logs(config: RunConfig, out: Path, past: Past) -> Iterator[Log]:
         yield TensorBoardLog(out / "tensorboard", config.log_every, done=past.step)
     if config.wandb is not None:
         yield WandbLog(config.wandb, out, config.log_every, to_dict(config))
-
-
-def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
-    """The dictionary as it is saved: for raw activations, and with what a reader needs to use it."""
-    dictionary = learner.finished()
-    dictionary.metadata = {
-        "name": name,
-        "model": None if config.activations else config.model,
-        "revision": config.revision,
-        "dtype": config.dtype,
-        "activations": config.activations,
-        "text": None if config.activations else config.text,
-        "heldout": config.heldout,
-        "heldout_tokens": config.heldout_tokens,
-        "context": config.context,
-        "recipe": to_dict(learner.recipe),
-        "tokens": learner.step_count * config.batch_size,
-        "seed": config.seed,
-        "training_scale": {"read": learner.read.scale, "written": learner.written.scale},
-        "monosema": monosema.__version__,
-    }
-    return dictionary
-
-
-def _facts(config: RunConfig, data: Data, learners: Mapping[str, Learner], seconds: float) -> dict[str, Any]:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "tokens": config.steps * config.batch_size,
-        "tokens_per_second": config.steps * config.batch_size / seconds,
-        "skipped_batches": max(learner.skipped for learner in learners.values()),
-        "text_passes": getattr(data.source, "passes", None),
-        "buffer_bytes": getattr(data.source, "bytes", None),
-        "peak_memory_bytes": peak * (1 if platform.system() == "Darwin" else 1024),
-    }
-
-
-def _as_json(result: RunResult) -> dict[str, Any]:
-    return {
-        "dictionaries": {name: asdict(metrics) for name, metrics in result.metrics.items()},
-        "seconds": dict(result.seconds),
-        **result.facts,
-    }

@@ -8,6 +8,7 @@ wrote.
 import json
 import shutil
 import warnings
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,18 @@ class SharedSnapshot(Snapshot):
         }
 
 
-def read_shared_state(path: Path, world: Group, ranks: Ranks = ALONE) -> Any:
+def read_shared_state(
+    path: Path, world: Group, ranks: Ranks = ALONE, share: Callable[[Collection[str]], Collection[str]] | None = None
+) -> Any:
     """What such a snapshot was taken of, for this rank of as many as there are now.
 
     What each rank had for itself is None where there are not as many as there were.
+
+    Args:
+        path: the folder.
+        world: all ranks.
+        ranks: those that share this rank's dictionaries.
+        share: of the names of all dictionaries, under `learners`, those that this rank wants; by default all.
 
     Raises:
         InputError: something is missing or damaged, or of another format.
@@ -98,6 +107,8 @@ def read_shared_state(path: Path, world: Group, ranks: Ranks = ALONE) -> Any:
             return wanted.setdefault(leaf.name, torch.empty(size, dtype=dtype))
 
         tree = _merged(described["trees"], world.rank if same else 0)
+        if share is not None:
+            tree = _with_learners(tree, share)
         state = unpack(tree, template, own=same)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that one process loads alone, which is meant
@@ -122,6 +133,13 @@ def _merged(trees: list[Tree], rank: int) -> Tree:
     for tree in trees:
         merged = _with_others(merged, tree)
     return merged
+
+
+def _with_learners(tree: Tree, share: Callable[[Collection[str]], Collection[str]]) -> Tree:
+    state = dict(tree["dict"])
+    learners = dict(state["learners"]["dict"])
+    state["learners"] = {"dict": [[name, learners[name]] for name in share(list(learners))]}
+    return {"dict": [[key, node] for key, node in state.items()]}
 
 
 def _with_others(tree: Tree, other: Tree) -> Tree:

@@ -12,6 +12,7 @@ from torch import Tensor
 from monosema.activations.store.index import Index, Shard, read_index
 from monosema.activations.store.place import Place
 from monosema.activations.store.shard import open_shard, problem_of, restored
+from monosema.activations.tensors import part_of
 from monosema.errors import InputError
 from monosema.seeding import generator_for
 
@@ -33,6 +34,7 @@ class StoreSource:
         epochs: passes over the rows; without end if None.
         reader, readers: this source reads every `readers`-th shard, beginning with the `reader`-th, so that several
             share a store.
+        part: `(i, n)` yields the i-th of n equal parts of each batch, for one of n processes that share them.
         verify: compare each shard with its checksum when it is first opened.
 
     Raises:
@@ -51,6 +53,7 @@ class StoreSource:
         epochs: int | None = None,
         reader: int = 0,
         readers: int = 1,
+        part: tuple[int, int] = (0, 1),
         verify: bool = True,
     ):
         self.place, self.batch_size, self.seed, self.epochs = Place(address), batch_size, seed, epochs
@@ -61,7 +64,7 @@ class StoreSource:
         self.rows = sum(shard.rows for shard in self._shards)
         if not 1 <= batch_size <= self.rows:
             raise InputError(f"a batch of {batch_size} rows", expected=f"from 1 to the {self.rows} rows that are there")
-        self._window_rows, self._verify = window_rows, verify
+        self._window_rows, self._verify, self._part = window_rows, verify, part_of(part, batch_size)
         self._verified: set[str] = set()
         self._epoch, self._window, self._next = 0, 0, 0
         self._open: tuple[tuple[int, int], Window] | None = None
@@ -81,15 +84,17 @@ class StoreSource:
 
     def __next__(self) -> dict[str, Float[Tensor, "batch d"]]:
         parts: list[dict[str, Tensor]] = []
-        missing = self.batch_size
-        while missing:
+        done = 0
+        while done < self.batch_size:
             if self.epochs is not None and self._epoch >= self.epochs:
                 raise StopIteration
             window = self._current()
-            parts.append(window.take(self._next, self._next + missing, self.points))
-            taken = len(parts[-1][self.points[0]])
-            missing -= taken
-            self._next += taken
+            begin, end = self._next, min(self._next + self.batch_size - done, window.rows)
+            own = [max(at, done) - done for at in (self._part.start, self._part.stop)]
+            first, last = (min(begin + at, end) for at in own)
+            if first < last:
+                parts.append(window.take(first, last, self.points))
+            done, self._next = done + end - begin, end
             if self._next == window.rows:
                 self._go_on()
         return parts[0] if len(parts) == 1 else {p: torch.cat([part[p] for part in parts]) for p in self.points}

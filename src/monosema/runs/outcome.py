@@ -1,0 +1,102 @@
+"""What a run leaves: its dictionaries, what was measured of them, and what it took."""
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import monosema
+from monosema.config import to_dict
+from monosema.dictionaries import Dictionary, load, save
+from monosema.runs.config import RunConfig
+from monosema.runs.data import Data
+from monosema.runs.measure import measure
+from monosema.runs.processes import Processes
+from monosema.runs.result import RunResult
+from monosema.training import Learner
+
+LOG, DICTIONARIES = "metrics.jsonl", "dictionaries"
+
+
+def saved(config: RunConfig, learners: Mapping[str, Learner], out: Path, processes: Processes) -> dict[str, Dictionary]:
+    """Saves the dictionaries, each by one of the processes that trained it; the first then has all of them."""
+    dictionaries = {name: _finished(learner, config, name) for name, learner in learners.items()}
+    if processes.leads:
+        for name, dictionary in dictionaries.items():
+            save(dictionary, out / DICTIONARIES / name)
+    processes.wait()
+    if not processes.first or len(dictionaries) == len(config.dictionaries):
+        return dictionaries
+    names = [str(d.name) for d in config.dictionaries]
+    return {name: dictionaries.get(name) or load(out / DICTIONARIES / name) for name in names}
+
+
+def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
+    """The dictionary as it is saved: for raw activations, and with what a reader needs to use it."""
+    dictionary = learner.finished()
+    dictionary.metadata = {
+        "name": name,
+        "model": None if config.activations else config.model,
+        "revision": config.revision,
+        "dtype": config.dtype,
+        "activations": config.activations,
+        "text": None if config.activations else config.text,
+        "heldout": config.heldout,
+        "heldout_tokens": config.heldout_tokens,
+        "context": config.context,
+        "recipe": to_dict(learner.recipe),
+        "tokens": learner.step_count * config.batch_size,
+        "seed": config.seed,
+        "training_scale": {"read": learner.read.scale, "written": learner.written.scale},
+        "monosema": monosema.__version__,
+    }
+    return dictionary
+
+
+def measured(
+    config: RunConfig,
+    data: Data,
+    dictionaries: Mapping[str, Dictionary],
+    out: Path,
+    seconds: Mapping[str, float],
+    facts: Mapping[str, Any],
+) -> RunResult:
+    """Measures the dictionaries; `seconds` are those of what came before."""
+    started = time.perf_counter()
+    found, examples = measure(dictionaries, data.heldout)
+    return RunResult(
+        config=config,
+        metrics={name: evaluation.metrics for name, evaluation in found.items()},
+        density={name: evaluation.density for name, evaluation in found.items()},
+        examples=examples,
+        log=[json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()],
+        seconds={**seconds, "measuring": time.perf_counter() - started},
+        facts=dict(facts),
+    )
+
+
+def facts(config: RunConfig, data: Data, learners: Mapping[str, Learner], seconds: float) -> dict[str, Any]:
+    """What a run took, and how far it read; `seconds` are those of its training."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "tokens": config.steps * config.batch_size,
+        "tokens_per_second": config.steps * config.batch_size / seconds,
+        "skipped_batches": max(learner.skipped for learner in learners.values()),
+        "text_passes": getattr(data.source, "passes", None),
+        "buffer_bytes": getattr(data.source, "bytes", None),
+        "peak_memory_bytes": peak * (1 if platform.system() == "Darwin" else 1024),
+    }
+
+
+def as_json(result: RunResult) -> dict[str, Any]:
+    """The metrics of a run, with its times and facts."""
+    return {
+        "dictionaries": {name: asdict(metrics) for name, metrics in result.metrics.items()},
+        "seconds": dict(result.seconds),
+        **result.facts,
+    }
