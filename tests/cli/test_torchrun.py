@@ -1,0 +1,61 @@
+"""Runs of several processes from the command line, and what becomes of them when one is killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runs.test_resume import outcome
+from tests.runs.tiny_run import options
+
+STEPS = 300
+
+
+def torchrun(*arguments: object, restarts: int = 0) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return [*launcher, f"--max-restarts={restarts}", "-m", "monosema", "train", *map(str, arguments)]
+
+
+def killed(command: list[str], out: Path, rank: int) -> tuple[int, str]:
+    """Kills one of the processes once there is a checkpoint; how the whole ended, and what it said."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as launcher:
+        while launcher.poll() is None and not list((out / "checkpoints").glob("step-*")):
+            time.sleep(0.02)
+        os.kill(process_of(launcher.pid, rank), signal.SIGKILL)
+        _, err = launcher.communicate(timeout=240)
+        return launcher.returncode, err
+
+
+def process_of(launcher: int, rank: int) -> int:
+    """The process that a launcher has started for a rank."""
+    for pid in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
+        if f"RANK={rank}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
+            return int(pid)
+    raise AssertionError(f"no process of rank {rank}")
+
+
+@pytest.fixture
+def arguments(vectors: Path) -> list[str]:
+    read = options(activations=vectors, tokens=STEPS * 64, log_every=1, checkpoint_every=64 * 20)
+    return [*read, "--site", "activations", "--recipe", "batch_topk", "--k", "4", "--width", "32", "--resume"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes by /proc")
+def test_when_one_is_killed_all_end_soon_and_the_run_goes_on_with_the_same_bits(arguments: list[str], tmp_path: Path):
+    whole, parts, again = (tmp_path / name for name in ("whole", "parts", "again"))
+    assert subprocess.run(torchrun(*arguments, "--out", whole), capture_output=True).returncode == 0
+    status, err = killed(torchrun(*arguments, "--out", parts), parts, rank=1)
+    assert status != 0
+    assert re.search("process 0 has lost contact with another one", err) or "SIGKILL" in err
+    assert not (parts / "metrics.json").exists()
+    assert subprocess.run(torchrun(*arguments, "--out", parts), capture_output=True).returncode == 0
+    assert outcome(parts) == outcome(whole)
+    status, err = killed(torchrun(*arguments, "--out", again, restarts=2), again, rank=0)
+    assert status == 0, err  # the launcher has begun all of them again
+    assert outcome(again) == outcome(whole)
