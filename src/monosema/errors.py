@@ -1,5 +1,7 @@
 """The one error that a user's input can cause."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Something given from outside (an argument, a file, a model, a text) cannot be used.
@@ -16,3 +18,10 @@ class InputError(ValueError):
         if hint:
             parts.append(hint)
         super().__init__("; ".join(parts))
+
+    def __reduce__(self) -> Any:
+        return _again, (self.given, self.expected, self.hint)
+
+
+def _again(given: str, expected: str | None, hint: str | None) -> InputError:
+    return InputError(given, expected=expected, hint=hint)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
 
+class LostContact(Exception):
+    """Another process of the run has ended."""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """Processes that share something, as one of them sees them: itself, where there are no others."""
@@ -63,6 +67,13 @@ class Group:
         parts = [torch.empty_like(mine) for _ in range(self.size)]
         torch.distributed.all_gather(parts, mine, group=self.handle)
         return torch.cat(parts).to(x.device).movedim(0, dim)
+
+    def everybody(self, what: Any) -> list[Any]:
+        """What each has, in their order: any object."""
+        found = [what] * self.size
+        if self.size > 1:
+            torch.distributed.all_gather_object(found, what, group=self.handle)
+        return found
 
     def part(self, x: Num[Tensor, "n *shape"], dim: int = 0) -> Num[Tensor, "own *shape"]:
         """The part of something that all have, cut into equal parts along a dimension, that is this process's."""

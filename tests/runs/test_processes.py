@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from monosema.activations import Keep
 from monosema.errors import InputError
 from monosema.formats import load
 from monosema.runs import DictionaryConfig, RunConfig, run
@@ -16,6 +17,7 @@ from monosema.runs.outcome import LOG
 from monosema.runs.parallel import Parallel
 from monosema.runs.processes import Processes, join
 from monosema.training import Learner
+from tests.activations.store.setup import files
 from tests.ranks import on_ranks
 from tests.runs.tiny_run import recipe, small_run
 
@@ -132,3 +134,29 @@ def test_dictionaries_are_dealt_out_and_each_has_a_place():
     shares = [Processes(others=Group(None, rank, 3)).share(names) for rank in range(3)]
     assert sorted(name for share in shares for name in share) == names
     assert {len(share) for share in shares} == {2, 3}
+
+
+def harvested(config: HarvestConfig, out: Path, **how: Any) -> list[str]:
+    return harvest(config, out, device="cpu", **how)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tokens", "keep"), [(2048 + 96, Keep(max_norm=2.0)), (10**6, Keep())])
+def test_a_store_that_several_write_has_the_bytes_of_one(
+    model: Path, corpus: Path, tmp_path: Path, tokens: int, keep: Keep
+):
+    reads = HarvestConfig(site=("resid_post.0", "mlp_out.1"), model=str(model), text=str(corpus), context=32)
+    config = dataclasses.replace(reads, tokens=tokens, keep=keep, shuffle=4096, shard_tokens=512)
+    harvested(config, tmp_path / "one")
+    on_ranks(3, harvested, config, tmp_path / "three")
+    whole = files(tmp_path / "one")
+    assert files(tmp_path / "three") == whole
+    for name in ("shard-000000.safetensors", "shard-000002.safetensors"):
+        (tmp_path / "three" / name).unlink()
+    (made, _), again = on_ranks(2, repaired, config, tmp_path / "three"), files(tmp_path / "three")
+    assert made == ["shard-000000.safetensors", "shard-000002.safetensors"]
+    assert again == whole
+
+
+def repaired(config: HarvestConfig, out: Path) -> list[str]:
+    return harvested(config, out, repair=True)

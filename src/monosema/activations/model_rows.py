@@ -39,6 +39,11 @@ class ModelRows:
         """Activations of the width, the type and the place that all have."""
 
     @property
+    def knows_its_limits(self) -> bool:
+        """Whether nothing is left to be decided by the first contexts."""
+        return self.keep.max_norm is None or bool(self.norm_limits)
+
+    @property
     def widths(self) -> dict[str, int]:
         """Hook point → d."""
         return {point: x.shape[-1] for point, x in self.one_token.items()}

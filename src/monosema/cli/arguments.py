@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from monosema.config import to_dict
 from monosema.errors import InputError
 from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, recipes, run
-from monosema.runs.processes import LostContact, speaks
+from monosema.runs.processes import speaks
 from monosema.runs.read_config import ReadConfig
 from monosema.runs.terminal import print_result
 
@@ -217,6 +217,6 @@ def run_and_print(config: RunConfig, out: Path, overwrite: bool, resume: bool = 
     except Interrupted as interrupted:
         print(f"monosema: {interrupted}", file=sys.stderr)
         sys.exit(130)
-    except (NonFiniteLoss, LostContact) as error:
+    except NonFiniteLoss as error:
         print(f"monosema: {error}", file=sys.stderr)
         sys.exit(1)

@@ -6,6 +6,7 @@ from monosema.cli.arguments import changed, command, given, options_of, parse
 from monosema.errors import InputError
 from monosema.runs.harvest import harvest
 from monosema.runs.harvest_config import HarvestConfig, config_of
+from monosema.runs.processes import speaks
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> None:
         )
     except OSError as error:
         raise OSError(f"{error}; the store is whole as far as it goes, and --resume goes on with it") from None
+    if not speaks():
+        return
     if options["repair"]:
         print(f"{len(index.shards)} shards, {len(repaired)} made again{': ' if repaired else ''}{', '.join(repaired)}")
     points = ", ".join(f"{point} ({d})" for point, d in index.points.items())

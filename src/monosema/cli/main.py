@@ -51,6 +51,7 @@ def _help() -> str:
 
 def _run(command: str, arguments: list[str]) -> int:
     from monosema.errors import InputError
+    from monosema.ranks import LostContact
     from monosema.registry import nearest
 
     known = commands()
@@ -66,6 +67,8 @@ def _run(command: str, arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except LostContact as error:
+        return _fail(str(error), 1)
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
     return 0

@@ -10,12 +10,14 @@ from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model, width_of
 from monosema.runs.data import training_text
 from monosema.runs.harvest_config import HarvestConfig
+from monosema.runs.parallel import Parallel
+from monosema.runs.processes import join
 
 
 def harvest(
     config: HarvestConfig, out: str | Path, *, device: str = "auto", resume: bool = False, repair: bool = False
 ) -> tuple[Index, list[str]]:
-    """Writes a store.
+    """Writes a store. The processes that `torchrun` has started take turns at it: the bytes are those of one.
 
     Args:
         config: what is read, and how it is stored.
@@ -31,18 +33,19 @@ def harvest(
         InputError: bad input, a store that was begun otherwise, or one that is finished and is to go on.
         OSError: it could not be written; what is there stays whole.
     """
-    place = Place(out)
-    model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=device)
-    index = _described(config, model)
-    index = old_store(place, index) if resume or repair else new_store(place, index)
-    if resume and index.finished:
-        raise InputError(f"the store in {out} is finished", hint="--repair checks its shards")
-    text = config.text if config.all_text else training_text(config.text)
-    contexts = MixedContexts(Contexts(model.tokenizer, text, config.context), config.shuffle, seed=config.seed)
-    harvester = Harvester(model, contexts, place, index, config.keep)
-    if repair:
-        return index, harvester.repair()
-    return harvester.finish(), []
+    with join(Parallel(), device) as processes:
+        place = Place(out)
+        model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=device)
+        index = _described(config, model)
+        index = processes.first_does(lambda: (old_store if resume or repair else new_store)(place, index))
+        if resume and index.finished:
+            raise InputError(f"the store in {out} is finished", hint="--repair checks its shards")
+        text = config.text if config.all_text else training_text(config.text)
+        contexts = MixedContexts(Contexts(model.tokenizer, text, config.context), config.shuffle, seed=config.seed)
+        harvester = Harvester(model, contexts, place, index, config.keep, processes.world)
+        if repair:
+            return index, harvester.repair()
+        return harvester.finish(), []
 
 
 def _described(config: HarvestConfig, model: LoadedModel) -> Index:

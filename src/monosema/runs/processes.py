@@ -1,30 +1,27 @@
 """The processes of one run: where each stands, and what they tell each other beside the training itself."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from monosema.device import pick_device
 from monosema.errors import InputError
-from monosema.ranks import ALONE, Group, Ranks
+from monosema.ranks import ALONE, Group, LostContact, Ranks
 from monosema.runs.parallel import Parallel
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
+T = TypeVar("T")
 LONGEST_WAIT = timedelta(hours=12)
 """For each other, where one measures or writes while the rest has nothing to do. Whoever dies is noticed at once."""
 MESH = ("data", "spread", "feature")
-
-
-class LostContact(Exception):
-    """Another process of the run has ended."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,26 @@ class Processes:
         dist.gather_object(dict(found), everything, group=self.writers)
         return {name: value for part in everything or () for name, value in part.items()}
 
-    def told(self, what: Any) -> Any:
+    def told(self, what: T | None) -> T:
         """What the first process says."""
-        if self.world.size == 1:
-            return what
         said = [what if self.first else None]
-        dist.broadcast_object_list(said, group=self.writers)
+        if self.world.size > 1:
+            dist.broadcast_object_list(said, group=self.writers)
+        assert said[0] is not None
         return said[0]
+
+    def first_does(self, work: Callable[[], T]) -> T:
+        """What comes of work that the first process does for all; all refuse what it refuses."""
+        done: T | InputError | None = None
+        if self.first:
+            try:
+                done = work()
+            except InputError as error:
+                done = error
+        outcome = self.told(done)
+        if isinstance(outcome, InputError):
+            raise outcome
+        return outcome
 
 
 ONLY = Processes()
@@ -87,7 +97,7 @@ ONLY = Processes()
 
 
 @contextmanager
-def join(parallel: Parallel, device: str, batch_size: int) -> Iterator[Processes]:
+def join(parallel: Parallel, device: str, batch_size: int | None = None) -> Iterator[Processes]:
     """Takes this process's place among those that `torchrun` has started, if it has.
 
     Raises:
@@ -121,10 +131,16 @@ def speaks() -> bool:
 
 
 def _begin(kind: str) -> None:
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
     if kind == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    store, rank, size = next(rendezvous("env://", timeout=LONGEST_WAIT))
+    # After a restart the store still holds the addresses of the processes before: these meet elsewhere in it.
+    attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=LONGEST_WAIT)
 
 
 def _placed(parallel: Parallel, size: int, kind: str) -> Processes:
@@ -145,7 +161,7 @@ def _placed(parallel: Parallel, size: int, kind: str) -> Processes:
     )
 
 
-def _check(parallel: Parallel, size: int, batch_size: int) -> None:
+def _check(parallel: Parallel, size: int, batch_size: int | None) -> None:
     together = parallel.feature * parallel.spread
     if size % together:
         raise InputError(
@@ -153,7 +169,7 @@ def _check(parallel: Parallel, size: int, batch_size: int) -> None:
             expected=f"a multiple of {together} processes",
             hint=f"torchrun --nproc-per-node {together} -m monosema train ...",
         )
-    if batch_size % size:
+    if batch_size is not None and batch_size % size:
         raise InputError(f"batch_size {batch_size} for {size} processes", expected=f"a multiple of {size}")
 
 

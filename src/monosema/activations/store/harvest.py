@@ -1,6 +1,6 @@
 """Writing a store: a model reads text, and its activations go into shards."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from monosema.config import differences
 from monosema.device import keep_freed_memory
 from monosema.errors import InputError
 from monosema.progress import progress
+from monosema.ranks import Group
 
 if TYPE_CHECKING:
     from monosema.models import LoadedModel
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class Harvester:
     """Writes the shards of a store, each of which depends on its place in the text alone.
 
-    So a store that was killed goes on behind its last shard and ends with the same bytes, and one shard can be made
-    again by itself.
+    So a store that was killed goes on behind its last shard and ends with the same bytes, one shard can be made again
+    by itself, and several processes can take turns: each passes over the text of the others' shards.
 
     Args:
         model: what reads.
@@ -36,17 +37,24 @@ class Harvester:
         place: where the store is.
         index: what it is to be: a new one, or that of a store which is there.
         keep: which tokens' activations are left out.
+        world: all processes that write the store.
 
     Raises:
         InputError: contexts that the model cannot read, a hook point that is unknown or none.
     """
 
     def __init__(
-        self, model: "LoadedModel", contexts: Contexts | MixedContexts, place: Place, index: Index, keep: Keep
+        self,
+        model: "LoadedModel",
+        contexts: Contexts | MixedContexts,
+        place: Place,
+        index: Index,
+        keep: Keep,
+        world: Group = Group(),  # noqa: B008  it is frozen
     ):
         check_contexts(model, contexts.length, index.context_batch, keep)
         keep_freed_memory()
-        self.contexts, self.place, self.index = contexts, place, index
+        self.contexts, self.place, self.index, self.world = contexts, place, index, world
         self._reader = ModelRows(model, list(index.points), keep)
         self._reader.norm_limits = dict(index.norm_limits)
 
@@ -58,22 +66,43 @@ class Harvester:
         """
         if self.index.next is not None:
             self.contexts.load_state_dict(self.index.next)
-        length, done = self.contexts.length, sum(shard.contexts for shard in self.index.shards)
+        length, done = self.contexts.length, _contexts_of(self.index.shards)
         with progress("harvesting", self.index.contexts * length, "tokens") as bar:
             bar.advance(done * length)
             while not self.index.finished:
-                shard = self._write(len(self.index.shards), done)
-                done += shard.contexts if shard else 0
-                bar.advance(shard.contexts * length if shard else 0)
+                shards = self._round()
+                bar.advance(_contexts_of(shards) * length)
                 self.index = replace(
                     self.index,
-                    shards=(*self.index.shards, shard) if shard else self.index.shards,
+                    shards=(*self.index.shards, *shards),
                     next=self.contexts.state_dict(),
                     norm_limits=self._reader.norm_limits,
-                    finished=shard is None or shard.contexts < self.index.shard_contexts or done >= self.index.contexts,
+                    finished=self._ends_with(shards),
                 )
-                write_index(self.place, self.index)
+                if self.world.rank == 0:
+                    write_index(self.place, self.index)
         return self.index
+
+    def _round(self) -> list[Shard]:
+        """The next shards, one of each process, which all learn of; fewer where the text or the store ends."""
+        number, done = len(self.index.shards), _contexts_of(self.index.shards)
+        together = self.world.size if self._reader.knows_its_limits else 1  # which the first shard decides
+        own = None
+        for turn in range(together):
+            wanted = min(self.index.shard_contexts, self.index.contexts - done)
+            if turn == self.world.rank:
+                own = self._write(number + turn, done)
+            else:
+                next_contexts(self.contexts, wanted)
+            done += wanted
+        everybody = self.world.everybody((own, self._reader.norm_limits))
+        self._reader.norm_limits = everybody[0][1] or self._reader.norm_limits
+        return [shard for shard, _ in everybody if shard is not None]
+
+    def _ends_with(self, shards: Sequence[Shard]) -> bool:
+        """Whether these shards, the newest, are the last: the store has all that it was to have, or the text ended."""
+        done = _contexts_of(self.index.shards) + _contexts_of(shards)
+        return done >= self.index.contexts or done % self.index.shard_contexts > 0 or not shards
 
     def repair(self) -> list[str]:
         """Writes the shards again that are missing or damaged, and returns their names.
@@ -81,7 +110,8 @@ class Harvester:
         Raises:
             InputError: a shard comes out otherwise than it was: the model or the text has changed.
         """
-        broken = [(number, s) for number, s in enumerate(self.index.shards) if problem_of(self.place, s)]
+        mine = [*enumerate(self.index.shards)][self.world.rank :: self.world.size]
+        broken = [(number, shard) for number, shard in mine if problem_of(self.place, shard)]
         done = [0]
         for shard in self.index.shards:
             done.append(done[-1] + shard.contexts)
@@ -94,7 +124,7 @@ class Harvester:
                     expected="the model and the text that the store was made from",
                     hint="harvest into a new folder",
                 )
-        return [shard.name for _, shard in broken]
+        return sorted(name for names in self.world.everybody([shard.name for _, shard in broken]) for name in names)
 
     def _write(self, number: int, done: int) -> Shard | None:
         """Reads and writes one shard; None if the text has ended."""
@@ -118,6 +148,10 @@ class Harvester:
             activations = {point: x.cpu() for point, x in only(kept, rows).items()}
             yield len(taken), stored(activations, self.index.dtype) | _labels(ids, kept.cpu(), done)
             done, wanted = done + len(taken), wanted - len(taken)
+
+
+def _contexts_of(shards: Sequence[Shard]) -> int:
+    return sum(shard.contexts for shard in shards)
 
 
 def _labels(ids: Tensor, kept: Tensor, done: int) -> dict[str, Tensor]:
