@@ -77,7 +77,7 @@ def pass_cost(model: LoadedModel, points: Sequence[str], contexts: int, length: 
     """
     ran: dict[nn.Module, None] = {}
     hooks = [m.register_forward_pre_hook(lambda m, _: ran.setdefault(m)) for m in model.module.modules()]
-    held, products = _Held(model.module), FlopCounterMode(display=False)
+    held, products = Held(model.module), FlopCounterMode(display=False)
     try:
         with torch.device("meta"), held, products, _FusedAttention() as attention:
             found = read(model, torch.zeros(contexts, length, dtype=torch.long), list(points))
@@ -89,7 +89,7 @@ def pass_cost(model: LoadedModel, points: Sequence[str], contexts: int, length: 
     return PassCost(products.get_total_flops() + attention.flops, held.most, sum(weights.values()), widths)
 
 
-class _Held(TorchDispatchMode):
+class Held(TorchDispatchMode):
     """Follows the memory that operations make and let go of, beside a module's own."""
 
     def __init__(self, module: nn.Module):
@@ -98,11 +98,11 @@ class _Held(TorchDispatchMode):
         self._known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
             return True
         out = func(*args, **(kwargs or {}))
         for tensor in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
                 self._note(tensor.untyped_storage())
         return out
 

@@ -20,6 +20,7 @@ from monosema.runs.config import RunConfig
 from monosema.runs.data import Data, as_in_its_store, open_data
 from monosema.runs.interrupt import StopBetweenSteps, Stopped
 from monosema.runs.measure import HeldoutEvaluation, measure
+from monosema.runs.plan import refuse_what_cannot_fit
 from monosema.runs.report import write_report
 from monosema.runs.resolve import resolve, spec_of
 from monosema.runs.result import RunResult
@@ -66,6 +67,7 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: 
     _check_extras(config)
     started = time.perf_counter()
     config = as_in_its_store(config)
+    refuse_what_cannot_fit(config)
     past = past_of(out) if goes_on else Past()
     data = open_data(config)
     config = resolve(config, data.source.widths, data.dtype)
