@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from monosema.errors import InputError
 from monosema.models import LoadedModel, blueprint, pass_cost, read
+from monosema.models.blueprint import Held
 from tests.models.tiny_families import LAYERS, build
 
 CONTEXTS, LENGTH = 3, 8
@@ -96,3 +97,17 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path: Path):
         blueprint(tmp_path)
     with pytest.raises(InputError, match="unknown dtype 'int3'"):
         blueprint("tiny", dtype="int3")
+
+
+def test_operations_read_what_they_are_given_and_write_what_they_make():
+    """Views move nothing, and what picks rows reads those alone."""
+    x, y, table = torch.ones(4, 8), torch.ones(8, 2), torch.ones(1000, 8)
+    for act, moved in [
+        (lambda: x @ y, x.nbytes + y.nbytes + 4 * 2 * 4),
+        (lambda: x.T, 0),
+        (lambda: x + 1, 2 * x.nbytes),
+        (lambda: nn.functional.embedding(torch.zeros(3, dtype=torch.long), table), 2 * 3 * 8 * 4 + 3 * 8),
+    ]:
+        with Held(nn.Linear(1, 1)) as held:
+            act()
+        assert held.traffic == moved

@@ -11,7 +11,7 @@ from monosema.planning.memory import dealt, passing_bytes
 D, WIDTH = 4096, 2**17
 SHAPE = DictionaryShape(d_in=D, d_out=D, width=WIDTH, active=64, parameters=2 * D * WIDTH + D + WIDTH, axes=D * D)
 MODEL = ModelShape(
-    weights=16 * 10**9, parameters_run=7 * 10**9, flops=14e9, pass_bytes=10**9, size=2, vocabulary=128_256
+    weights=16 * 10**9, parameters_run=7 * 10**9, flops=14e9, traffic=1e6, pass_bytes=10**9, size=2, vocabulary=128_256
 )
 WORK = Workload(
     dictionaries={f"layer {i}": SHAPE for i in range(8)},

@@ -27,6 +27,8 @@ class PassCost:
     """Of matrix products; a multiplication and an addition are two. Attention counts every pair of positions."""
     bytes: int
     """The most that the pass holds beside the weights, what is read at the hook points included."""
+    traffic: int
+    """Bytes that its operations read and write, one after another, none fused with the next but attention's own."""
     parameters: int
     """Of the modules that run."""
     widths: Mapping[str, int]
@@ -86,24 +88,33 @@ def pass_cost(model: LoadedModel, points: Sequence[str], contexts: int, length: 
             hook.remove()
     weights = {id(p): p.numel() for module in ran for p in module.parameters(recurse=False)}
     widths = {point: x.shape[-1] for point, x in found.items()}
-    return PassCost(products.get_total_flops() + attention.flops, held.most, sum(weights.values()), widths)
+    return PassCost(
+        flops=products.get_total_flops() + attention.flops,
+        bytes=held.most,
+        traffic=held.traffic + attention.traffic,
+        parameters=sum(weights.values()),
+        widths=widths,
+    )
 
 
 class Held(TorchDispatchMode):
-    """Follows the memory that operations make and let go of, beside a module's own."""
+    """Follows the memory that operations make and let go of, beside a module's own, and what they read and write."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
-        self.now = self.most = 0
+        self.now = self.most = self.traffic = 0
         self._known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
             return True
         out = func(*args, **(kwargs or {}))
-        for tensor in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
-                self._note(tensor.untyped_storage())
+        made = _tensors(out if isinstance(out, (tuple, list)) else (out,))
+        if not func.is_view:
+            given = _tensors(args) if func is not torch.ops.aten.embedding.default else made  # it picks rows
+            self.traffic += sum(tensor.nbytes for tensor in (*given, *made))
+        for tensor in made:
+            self._note(tensor.untyped_storage())
         return out
 
     def _note(self, storage: torch.UntypedStorage) -> None:
@@ -125,11 +136,19 @@ class _FusedAttention(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.flops = 0
+        self.flops = self.traffic = 0
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not F.scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
         query, key, value = [*args, *((kwargs or {})[name] for name in ("query", "key", "value")[len(args) :])][:3]
         self.flops += 2 * query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
-        return query.new_empty(*query.shape[:-1], value.shape[-1])
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        self.traffic += sum(tensor.nbytes for tensor in (query, key, value, out))
+        return out
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    """The dense ones among some values, those in lists included."""
+    flat = [item for value in values for item in (value if isinstance(value, (tuple, list)) else (value,))]
+    return [item for item in flat if isinstance(item, Tensor) and item.layout == torch.strided]

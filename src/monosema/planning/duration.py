@@ -23,7 +23,7 @@ def reading_seconds(work: Workload, hardware: Hardware, mesh: Mesh) -> float:
         return own * 8 * work.row / moved
     peak = hardware.flops if work.model.size == 2 else hardware.flops32
     products = work.model.flops / (peak * hardware.efficiency)
-    return own * (products + harvest_traffic(work.row, work.row_size) / moved)
+    return own * (products + (work.model.traffic + harvest_traffic(work.row, work.row_size)) / moved)
 
 
 def step_seconds(shape: DictionaryShape, rows: int, hardware: Hardware, *, ranks: int = 1, size: int = 2) -> float:

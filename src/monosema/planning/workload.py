@@ -19,6 +19,8 @@ class ModelShape:
     """Parameters of what runs."""
     flops: float
     """FLOPs a token, up to the deepest hook point."""
+    traffic: float
+    """Bytes a token that the operations of a pass read and write."""
     pass_bytes: int
     """The most that a pass holds beside the weights."""
     size: int
