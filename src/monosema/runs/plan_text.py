@@ -106,6 +106,8 @@ def _store(work: Workload) -> str:
 def _advice(chosen: Plan, other: Plan) -> str:
     if not other.fits:
         return "It does not fit, however as many devices are laid out."
+    if chosen.fits and chosen.mesh.ranks == 1:
+        return "It fits."
     if chosen.fits and other.duration > WORTH_IT * chosen.duration:
         return "It fits, and no other way to lay out as many devices is much faster."
     saved = f"parallel: {{feature: {other.mesh.feature}, spread: {other.mesh.spread}}}"
