@@ -114,9 +114,10 @@ def test_parts_of_the_product_are_those_of_the_kernels(rows: int, width: int, gp
     assert part_rows(replace(PLAIN, width=width), rows, 1, gpu) == expected == made[0]
 
 
-@pytest.mark.parametrize(
-    ("d", "width", "batch", "k"), [(64, 4096, 512, 16), (256, 4096, 512, 32), (128, 1024, 4096, 16)]
-)
+SIZES = [(64, 4096, 512, 16), (256, 4096, 512, 32), (128, 1024, 4096, 16)]
+
+
+@pytest.mark.parametrize(("d", "width", "batch", "k"), SIZES)
 def test_a_step_holds_about_as_much_for_a_while_as_the_formula_says(d: int, width: int, batch: int, k: int):
     """Followed operation by operation; what has come before the step is no part of it, nor are kept gradients."""
     recipe = TopKRecipe(k=k, aux=0.0)
@@ -127,3 +128,14 @@ def test_a_step_holds_about_as_much_for_a_while_as_the_formula_says(d: int, widt
     shape = shape_of(DictionaryConfig(recipe=recipe, site="x", width=width), {"x": d})
     expected = working_bytes(shape, batch, size=4, gpu=False)
     assert 0.5 < expected / held.most < 2
+
+
+@pytest.mark.parametrize(("d", "width", "batch", "k"), SIZES)
+def test_a_step_moves_no_more_than_its_operations_one_by_one(d: int, width: int, batch: int, k: int):
+    """Of these, some read whole tables of which they are said to touch a few rows."""
+    recipe = TopKRecipe(k=k, aux=0.0)
+    learner = trained(recipe, width, d, batch)
+    with Held(learner.dictionary) as held:
+        learner.step({"x": torch.randn(batch, d)})
+    shape = shape_of(DictionaryConfig(recipe=recipe, site="x", width=width), {"x": d})
+    assert 0.4 < step_traffic(shape, batch, size=4, gpu=False) / held.traffic < 1

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.activations.store.index import StoredDtype
-from monosema.planning.workload import buffer_bytes, stored_bytes
+from monosema.activations.store.shard import restored
+from monosema.models.blueprint import Held
+from monosema.planning.workload import buffer_bytes, harvest_traffic, store_traffic, stored_bytes
 from monosema.runs.harvest import harvest
 from monosema.runs.harvest_config import HarvestConfig
 from tests.runs.tiny_run import D, save_model, write_corpus
@@ -30,3 +33,26 @@ def test_a_store_takes_the_bytes_that_the_formula_says(tmp_path: Path, stored: S
     files = sum(path.stat().st_size for path in (tmp_path / "store").glob("*.safetensors"))
     header = 1000  # names and shapes, once a shard
     assert files - header < index.rows * stored_bytes(points, stored) < files
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_move_between_model_and_batch_as_often_as_the_formula_says(dtype: torch.dtype):
+    """Followed operation by operation; a buffer that is filled as a whole counts once more than it is touched."""
+    rows, d = 64, 512
+    made = torch.randn(rows, d).to(dtype)
+    buffer = ShuffleBuffer(rows, {"a": made})
+    with Held(nn.Linear(1, 1)) as held:
+        read = made.detach().clone()
+        torch.linalg.vector_norm(read.float(), dim=1)
+        buffer.add({"a": read})
+        buffer.take(rows)
+    assert held.traffic == pytest.approx(rows * harvest_traffic(d, dtype.itemsize), rel=0.15)
+
+
+def test_rows_of_a_store_move_as_often_as_the_formula_says():
+    rows, d = 64, 512
+    stored, picked = {"a": torch.randn(rows, d).bfloat16()}, torch.randperm(rows)
+    out = torch.empty(rows, d)
+    with Held(nn.Linear(1, 1)) as held:
+        out[picked] = restored(stored, "a", picked)
+    assert held.traffic == pytest.approx(rows * store_traffic(d, 2), rel=0.35)

@@ -67,18 +67,18 @@ class Workload:
 
 
 def harvest_traffic(numbers: int, size: int) -> float:
-    """Bytes a token that are read and written between a model and a batch: `numbers · (8 size + 12)`.
+    """Bytes a token that are read and written between a model and a batch.
 
-    Of each number a copy out of the model and one into the buffer (4 sizes), its norm in float32 (a size and 8 bytes),
-    and a copy out of the buffer and into float32 (3 sizes and 4 bytes).
+    Of each number a copy out of the model, one into the buffer and one out of it (6 sizes), and its norm (4 bytes); in
+    16 bits it is turned into float32 for the norm, and for the batch (2 sizes and 8 bytes).
     """
-    return numbers * (8 * size + 12)
+    return numbers * (6 * size + 4 + (0 if size == 4 else 2 * size + 8))
 
 
 def store_traffic(numbers: int, size: int) -> float:
     """Bytes a token that are read and written between a store and a batch, beside the disk: rows are picked (2 sizes),
-    turned into float32 (a size and 4 bytes) and put in their place (8 bytes)."""
-    return numbers * (3 * size + 12)
+    turned into float32 (a size and 4 bytes, if they are not) and put in their place (8 bytes)."""
+    return numbers * (2 * size + 8 + (0 if size == 4 else size + 4))
 
 
 def buffer_bytes(rows: int, numbers: int, size: int) -> int:
