@@ -13,8 +13,14 @@ from monosema.runs.plan import mesh_of
 from monosema.runs.workload import workload_of
 
 SCALE = Path(__file__).parents[2] / "examples" / "scale"
-RANKS = {"node": 8, "slurm": 64, "campaign-32k": 64, "campaign-131k": 64, "campaign-1m": 128}
-"""GPUs that each run is for."""
+GPUS = {
+    "node": (8, "h100"),
+    "slurm": (64, "h100"),
+    "campaign-32k": (64, "h100"),
+    "campaign-131k": (64, "h100"),
+    "campaign-1m": (128, "h200"),
+}
+"""What each run is for."""
 SCRIPTS = ("node.sh", "slurm.sbatch")
 
 
@@ -24,16 +30,17 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_every_run_is_tested():
-    assert {path.stem for path in SCALE.glob("*.yaml")} == RANKS.keys()
+    assert {path.stem for path in SCALE.glob("*.yaml")} == GPUS.keys()
 
 
-@pytest.mark.parametrize("name", RANKS)
+@pytest.mark.parametrize("name", GPUS)
 def test_a_run_fits_as_it_is_laid_out_and_is_nearly_the_fastest(name: str):
     config = load_yaml(RunConfig, SCALE / f"{name}.yaml")
-    work, h100 = workload_of(config), hardware("h100")
-    found = plan(work, h100, mesh_of(config.parallel, RANKS[name]))
+    ranks, kind = GPUS[name]
+    work, gpu = workload_of(config), hardware(kind)
+    found = plan(work, gpu, mesh_of(config.parallel, ranks))
     assert found.fits
-    assert found.duration < 1.2 * best(work, h100, RANKS[name]).duration
+    assert found.duration < 1.2 * best(work, gpu, ranks).duration
     assert config.checkpoint_every is not None
 
 

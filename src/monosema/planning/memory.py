@@ -15,8 +15,8 @@ MEASURED_CONTEXTS = 8
 
 
 def dealt(work: Workload, groups: int) -> list[list[DictionaryShape]]:
-    """The dictionaries of each group of ranks: dealt out in turn."""
-    shapes = list(work.dictionaries.values())
+    """The dictionaries of each group of ranks: dealt out in turn, by name."""
+    shapes = [work.dictionaries[name] for name in sorted(work.dictionaries)]
     return [shapes[group::groups] for group in range(groups)]
 
 
@@ -43,8 +43,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
     """What is there for a while, by when: never two of these at once.
 
     At the start the sample of activations, `4 · 16384` bytes a number, and twice as many for the axes of one hook
-    point; a pass of the model; a step, with its batch in float32; at the end a copy of each dictionary, and logits of
-    eight contexts, two in the model's precision and one in float32.
+    point; a pass of the model; a step, with its batch in float32; at the end a copy of each dictionary, as a whole on each
+    of its ranks, and logits of eight contexts, two in the model's precision and one in float32.
     """
     rows = work.batch_size // mesh.data
     steps = (working_bytes(s, rows, ranks=mesh.feature, size=work.size, gpu=gpu) for s in own)
@@ -54,7 +54,7 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
     }
     if work.model is not None:
         logits = MEASURED_CONTEXTS * work.context * work.model.vocabulary * (2 * work.model.size + 4)
-        copies = sum(4 * shape.parameters / mesh.feature for shape in own)
+        copies = sum(4 * shape.parameters for shape in own)
         found |= {"pass": float(work.model.pass_bytes), "measuring": copies + logits}
     return found
 
@@ -62,13 +62,13 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
 def host_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gpu: bool) -> dict[str, float]:
     """What a process holds in its machine's memory, beside what its device holds.
 
-    The window of text at 8 bytes a token; and of what comes and goes the larger: the weights on their way to a GPU, or
+    Its part of the window of text at 8 bytes a token; and of what comes and goes the larger: the weights on their way to a GPU, or
     the copy of a checkpoint that is being written.
     """
     weights = work.model.weights if gpu and work.model else 0
     return {
         "process": PROCESS,
-        "text": 8.0 * work.shuffle if work.stored is None and work.model else 0.0,
+        "text": 8.0 * work.shuffle / mesh.ranks if work.stored is None and work.model else 0.0,
         "rows": float(work.rows_in_memory),
         "passing": max(float(weights), rank_checkpoint_bytes(work, mesh, own)),
     }

@@ -72,6 +72,8 @@ def plan(work: Workload, hardware: Hardware, mesh: Mesh) -> Plan:
     device = device_bytes(work, mesh, fullest, hardware.gpu)
     processes = min(mesh.ranks, hardware.per_machine)
     host = {what: size * processes for what, size in host_bytes(work, mesh, fullest, hardware.gpu).items()}
+    if mesh.spread > 1:  # the first process measures the dictionaries of all
+        host["measuring"] = 4.0 * sum(shape.parameters for shape in work.dictionaries.values())
     if not hardware.gpu:
         host["devices"] = processes * sum(device.values())
     return Plan(
