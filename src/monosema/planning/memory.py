@@ -43,8 +43,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
     """What is there for a while, by when: never two of these at once.
 
     At the start the sample of activations, `4 · 16384` bytes a number, and twice as many for the axes of one hook
-    point; a pass of the model; a step, with its batch in float32; at the end a copy of each dictionary, as a whole on each
-    of its ranks, and logits of eight contexts, two in the model's precision and one in float32.
+    point; a pass of the model; a step, with its batch in float32; at the end a copy of each dictionary, as a whole on
+    each of its ranks, and logits of eight contexts, two in the model's precision and one in float32.
     """
     rows = work.batch_size // mesh.data
     steps = (working_bytes(s, rows, ranks=mesh.feature, size=work.size, gpu=gpu) for s in own)
@@ -62,8 +62,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
 def host_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gpu: bool) -> dict[str, float]:
     """What a process holds in its machine's memory, beside what its device holds.
 
-    Its part of the window of text at 8 bytes a token; and of what comes and goes the larger: the weights on their way to a GPU, or
-    the copy of a checkpoint that is being written.
+    Its part of the window of text at 8 bytes a token; and of what comes and goes the larger: the weights on their way
+    to a GPU, or the copy of a checkpoint that is being written.
     """
     weights = work.model.weights if gpu and work.model else 0
     return {
