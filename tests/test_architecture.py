@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"models", "activations", "dictionaries", "kernels"},
     "analysis": {"models", "activations", "dictionaries", "kernels"},
     "synthetic": set(),
+    "planning": {"kernels"},
     "cli": {"runs"},
 }
 """What each room may import besides itself and the modules that lie beside the rooms, which import no room."""

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from monosema.activations import Keep
-from monosema.cli.arguments import field_docs
+from monosema.cli.arguments import changed, field_docs
 from monosema.config import load_yaml
 from monosema.formats import load
 from monosema.recipes import recipes
 from monosema.runs import DictionaryConfig, RunConfig
 from monosema.runs.demo import demo_config
+from monosema.runs.parallel import Parallel
 from tests.cli.conftest import Command
 from tests.runs.tiny_run import options, recipe, small_run
 
@@ -122,6 +123,15 @@ def test_one_value_each_is_one_dictionary_of_the_name_that_was_typed(monosema: C
     assert monosema("train", *typed, "--skip").status == 0
     (only,) = written(tmp_path / "out").dictionaries
     assert (only.name, only.skip) == ("mine", True)
+
+
+def test_of_a_part_only_what_was_typed_is_changed():
+    config = replace(small_run(), parallel=Parallel(feature=2), keep=Keep(first_position=3))
+    typed = {"parallel": Parallel(spread=4), "keep": Keep(special_tokens=True), "seed": 5}
+    found = changed(config, typed, {"parallel.spread", "keep.special_tokens"})
+    assert found.parallel == Parallel(feature=2, spread=4)
+    assert found.keep == Keep(first_position=3, special_tokens=True)
+    assert found.seed == config.seed
 
 
 def test_a_yaml_file_trains_many_dictionaries_and_options_change_its_run(monosema: Command, tmp_path: Path):

@@ -202,10 +202,12 @@ def _metavar(kind: Any) -> str:
 
 
 def changed(config: Configuration, options: Mapping[str, Any], names: set[str]) -> Configuration:
-    """A configuration with what was typed in place of what it says; of `keep`, only the parts that were typed."""
+    """A configuration with what was typed in place of what it says; of a part like `keep`, only what was typed."""
     changes = {f.name: options[f.name] for f in fields(config) if f.name in names}
-    parts = {f.name: getattr(options["keep"], f.name) for f in fields(config.keep) if f"keep.{f.name}" in names}
-    return replace(config, **changes, keep=replace(config.keep, **parts))
+    for part in {name.partition(".")[0] for name in names if "." in name}:
+        typed = {f.name: getattr(options[part], f.name) for f in fields(options[part]) if f"{part}.{f.name}" in names}
+        changes[part] = replace(getattr(config, part), **typed)
+    return replace(config, **changes)
 
 
 def run_and_print(config: RunConfig, out: Path, overwrite: bool, resume: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Models: load one, name places in it, read the activations there and replace them in flight."""
 
+from monosema.models.blueprint import PassCost, blueprint, pass_cost
 from monosema.models.families import Family, families
 from monosema.models.hook_points import HookPoint
 from monosema.models.load import LoadedModel, load_model
@@ -10,9 +11,12 @@ __all__ = [
     "Family",
     "HookPoint",
     "LoadedModel",
+    "PassCost",
     "Replacement",
+    "blueprint",
     "families",
     "load_model",
+    "pass_cost",
     "read",
     "replacing",
     "width_of",

@@ -22,7 +22,7 @@ from monosema.models.names import resolve
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
@@ -146,26 +146,26 @@ def load_model(
     Raises:
         InputError: the model or tokenizer is not there, is damaged or needs code of its own; or the device is not here.
     """
-    wanted = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    wanted = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if wanted is None and dtype != "auto":
-        raise InputError(f"unknown dtype {dtype!r}", expected=f"auto, {', '.join(_DTYPES)}")
+        raise InputError(f"unknown dtype {dtype!r}", expected=f"auto, {', '.join(DTYPES)}")
     if isinstance(what, nn.Module):
         place = None if device == "auto" else pick_device(device)
         module, name = what.to(device=place, dtype=wanted or None), type(what).__name__
     else:
         name, place = str(what), pick_device(device)
-        source = _locate(what)
+        source = locate(what)
         module = _load_module(source, place, wanted, revision).to(place).requires_grad_(False)
         if tokenizer is None and _has_tokenizer(source, revision):
             tokenizer = _load_tokenizer(source, revision)
     if isinstance(tokenizer, (str, Path)):
-        tokenizer = _load_tokenizer(_locate(tokenizer), None)  # the revision is the model's
+        tokenizer = _load_tokenizer(locate(tokenizer), None)  # the revision is the model's
     model_type = str(getattr(getattr(module, "config", None), "model_type", None))
     family = families[model_type] if model_type in families else None  # noqa: SIM401 - a registry's get would raise
     return LoadedModel(module.eval(), tokenizer, name, family)
 
 
-def _locate(what: str | Path) -> str:
+def locate(what: str | Path) -> str:
     """The local folder or hub name that `what` means."""
     if what == "tiny":
         return str(tiny.PATH)
@@ -180,11 +180,11 @@ def _locate(what: str | Path) -> str:
 def _load_module(source: str, device: torch.device, dtype: torch.dtype | None, revision: str | None) -> nn.Module:
     import transformers
 
-    config = _ask(transformers.AutoConfig.from_pretrained, source, revision)
+    config = ask(transformers.AutoConfig.from_pretrained, source, revision)
     # Gemma 2 caps its attention logits, which scaled_dot_product_attention does not do.
     attention = "eager" if getattr(config, "attn_logit_softcapping", None) else None
-    module, report = _ask(
-        getattr(transformers, _auto_class(config)).from_pretrained,
+    module, report = ask(
+        getattr(transformers, auto_class(config)).from_pretrained,
         source,
         revision,
         config=config,
@@ -204,7 +204,7 @@ def _load_module(source: str, device: torch.device, dtype: torch.dtype | None, r
     return module
 
 
-def _auto_class(config: Any) -> str:
+def auto_class(config: Any) -> str:
     """The name of the class of transformers that loads the model with its head."""
     architecture = (getattr(config, "architectures", None) or [""])[0]
     if architecture.endswith("ForMaskedLM"):
@@ -240,10 +240,10 @@ def _load_tokenizer(source: str, revision: str | None) -> "PreTrainedTokenizerBa
 
     if not _has_tokenizer(source, revision):
         raise InputError(f"no tokenizer in {source}", expected=f"one of {', '.join(_TOKENIZER_FILES)} there")
-    return _ask(AutoTokenizer.from_pretrained, source, revision)
+    return ask(AutoTokenizer.from_pretrained, source, revision)
 
 
-def _ask(loader: Callable[..., Any], source: str, revision: str | None, **options: Any) -> Any:
+def ask(loader: Callable[..., Any], source: str, revision: str | None, **options: Any) -> Any:
     """What a loader of transformers yields, its many errors turned into one."""
     from huggingface_hub import constants
     from safetensors import SafetensorError

@@ -1,5 +1,6 @@
 """The main job: a configuration in, a folder out."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from monosema.runs.data import Data, as_in_its_store, open_data
 from monosema.runs.interrupt import StopBetweenSteps, Stopped
 from monosema.runs.measure import HeldoutEvaluation, Told
 from monosema.runs.outcome import LOG, as_json, facts, measured, saved
+from monosema.runs.plan import refuse_what_cannot_fit
 from monosema.runs.processes import Processes, join
 from monosema.runs.report import write_report
 from monosema.runs.resolve import resolve, spec_of
@@ -72,6 +74,8 @@ def _run(config: RunConfig, out: Path, overwrite: bool, resume: bool, processes:
     _check_extras(config)
     processes.wait()  # until everybody has seen the folder as it is
     config = as_in_its_store(config)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    refuse_what_cannot_fit(config, ranks=processes.world.size, on_this_machine=local)
     past = past_of(out, processes) if goes_on else Past()
     data = open_data(config, processes)
     config = resolve(config, data.source.widths, data.dtype)
