@@ -22,16 +22,22 @@ LOG, DICTIONARIES = "metrics.jsonl", "dictionaries"
 
 
 def saved(config: RunConfig, learners: Mapping[str, Learner], out: Path, processes: Processes) -> dict[str, Dictionary]:
-    """Saves the dictionaries, each by one of the processes that trained it; the first then has all of them."""
-    dictionaries = {name: _finished(learner, config, name) for name, learner in learners.items()}
-    if processes.leads:
-        for name, dictionary in dictionaries.items():
+    """Saves the dictionaries, each by one of the processes that trained it, and returns them to the first.
+
+    Of several processes none holds more than one whole dictionary at a time before the first one reads them all.
+    """
+    dictionaries: dict[str, Dictionary] = {}
+    for name, learner in learners.items():
+        dictionary = _finished(learner, config, name)
+        if processes.leads:
             save(dictionary, out / DICTIONARIES / name)
+        if processes.world.size == 1:
+            dictionaries[name] = dictionary
     processes.wait()
-    if not processes.first or len(dictionaries) == len(config.dictionaries):
+    if processes.world.size == 1 or not processes.first:
         return dictionaries
     names = [str(d.name) for d in config.dictionaries]
-    return {name: dictionaries.get(name) or load(out / DICTIONARIES / name) for name in names}
+    return {name: load(out / DICTIONARIES / name).to(config.device) for name in names}
 
 
 def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
