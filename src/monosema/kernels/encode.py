@@ -97,7 +97,8 @@ def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> Ragg
     found = [entries_above_zero(beyond) for beyond in _product(centred, weight, bias - bound)]
     counts, columns, values = (torch.cat(parts) for parts in zip(*found, strict=True))
     offsets = F.pad(counts.cumsum(0), (1, 0))
-    return RaggedCodes(offsets, columns, (values + bound.expand_as(bias)[columns]).to(values.dtype), len(bias))
+    bounds = bound.expand_as(bias).index_select(0, columns) if bound.ndim else bound
+    return RaggedCodes(offsets, columns, (values + bounds).to(values.dtype), len(bias))
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Where the large entries of a matrix are, without sorting it.
 
 On a CPU, numbers above zero are compared as the integers that have the same bits: these are in the same order, and
-several times as fast, above all in bfloat16. NumPy partitions, and finds what is true, because PyTorch is slow at it.
+several times as fast, above all in bfloat16. NumPy compares, partitions, and finds what is true, because PyTorch is slow at it.
 """
 
 import numpy as np
@@ -17,8 +17,6 @@ FAN = 4
 """Entries whose maximum stands for them in the search for the largest of each row, from level to level."""
 ENOUGH = 8
 """A level with fewer than this many times `k` entries in a row is searched as a whole."""
-FEW = 1 / 12
-"""Share of groups with large entries up to which looking into these groups is faster than looking everywhere."""
 
 
 def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "batch k"]:
@@ -55,10 +53,10 @@ def largest(flat: Float[Tensor, " all"], n: int) -> Int[Tensor, " kept"]:
     if flat.device.type != "cpu" or n >= len(flat) // GROUP:
         left = where_true(flat > 0)
     else:
-        numbers = ordered(flat)[None]
-        maxima, place = _maxima(numbers, GROUP), len(flat) // GROUP - n
-        bound = torch.from_numpy(np.partition(maxima.numpy(), place, axis=1)[:, place, None]).clamp(min=1)
-        left = _at_least(bound, numbers, maxima)
+        numbers, place = ordered(flat), len(flat) // GROUP - n
+        # The n-th largest of any part of the entries, such as the maxima of groups, is at most the n-th largest of all.
+        bound = np.partition(_maxima(numbers[None], GROUP).numpy(), place, axis=1)[0, place]
+        left = _above(numbers, max(int(bound), 1) - 1)
     return left if len(left) <= n else left[flat[left].topk(n, sorted=False).indices]
 
 
@@ -68,17 +66,15 @@ def entries_above_zero(
     """How many entries of each row are above zero; their columns and values, row after row, in any order within one."""
     if kernels := triton_kernels(pre):
         return kernels.above_zero(pre)
-    batch, width = pre.shape
-    places = above_zero(pre)
-    return (places // width).bincount(minlength=batch), places % width, pre.flatten()[places]
+    places, first = above_zero(pre), pre.shape[1] * torch.arange(len(pre) + 1, device=pre.device)
+    counts = torch.searchsorted(places, first).diff()
+    columns = places - first[:-1].repeat_interleave(counts, output_size=len(places))
+    return counts, columns, pre.flatten().index_select(0, places)
 
 
 def above_zero(pre: Float[Tensor, "batch width"]) -> Int[Tensor, " found"]:
-    """Places in the flattened matrix of the entries above zero; row after row, those of a row in any order."""
-    if pre.device.type != "cpu" or pre.shape[1] < GROUP:
-        return where_true(pre > 0)
-    numbers = ordered(pre)
-    return _at_least(torch.ones(len(pre), 1, dtype=numbers.dtype), numbers, _maxima(numbers, GROUP))
+    """Places in the flattened matrix of the entries above zero; they rise."""
+    return _above(ordered(pre), 0) if pre.device.type == "cpu" else where_true(pre > 0)
 
 
 def where_true(mask: Bool[Tensor, "*any"]) -> Int[Tensor, " true"]:
@@ -126,18 +122,6 @@ def _best(
     return keys[:, keys.shape[1] - k :].bitwise_and(2**size - 1).int()
 
 
-def _at_least(
-    bound: Int[Tensor, "batch 1"], numbers: Int[Tensor, "batch width"], maxima: Int[Tensor, "batch groups"]
-) -> Int[Tensor, " found"]:
-    """Places of the entries that reach their row's bound; only a group whose maximum does has such members."""
-    (batch, width), groups = numbers.shape, maxima.shape[1]
-    found = where_true(maxima >= bound)
-    if len(found) > FEW * maxima.numel():
-        return where_true(numbers >= bound)
-    rows = found // groups
-    members = (rows * width + found % groups)[:, None] + groups * torch.arange(GROUP)
-    places = members[numbers.flatten()[members] >= bound[rows]]
-    if groups * GROUP == width:
-        return places
-    rest = torch.arange(groups * GROUP, width) + width * torch.arange(batch)[:, None]
-    return torch.cat([places, rest[numbers[:, groups * GROUP :] >= bound]]).sort().values
+def _above(numbers: Int[Tensor, "*any"], bound: int) -> Int[Tensor, " found"]:
+    """Places in the flattened tensor of the numbers above a bound; NumPy compares several times as fast as PyTorch."""
+    return torch.from_numpy(np.flatnonzero(numbers.numpy() > bound))
