@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monosema.kernels.backend import triton_kernels
 from monosema.kernels.parts import product_in_parts
-from monosema.kernels.search import where_true
+from monosema.kernels.search import where_not_zero
 
 MOST = 3 / 4
 """Share of entries that are not zero from which on it is not worth sorting out those that are."""
@@ -149,7 +149,7 @@ def without_zeros(
     """
     if triton_kernels(values):
         return offsets, columns, values
-    kept = where_true(values != 0)
+    kept = where_not_zero(values.detach())
     if len(kept) > MOST * len(values):
         return offsets, columns, values
     return only(kept, offsets, columns, values)

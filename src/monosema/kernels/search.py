@@ -84,6 +84,15 @@ def where_true(mask: Bool[Tensor, "*any"]) -> Int[Tensor, " true"]:
     return torch.from_numpy(np.flatnonzero(mask.numpy()))
 
 
+def where_not_zero(numbers: Float[Tensor, " all"]) -> Int[Tensor, " others"]:
+    """Places of the entries that are not zero; on a CPU NumPy compares, and of 16 bits all but the sign."""
+    if numbers.device.type != "cpu":
+        return where_true(numbers != 0)
+    if numbers.element_size() == 2:
+        return torch.from_numpy(np.flatnonzero(ordered(numbers).numpy() << 1))
+    return torch.from_numpy(np.flatnonzero(numbers.numpy() != 0))
+
+
 def ordered(numbers: Float[Tensor, "*any"]) -> Int[Tensor, "*any"]:
     """Their bits, as integers: above zero in the order of the numbers, at most zero where the numbers are."""
     return numbers.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[numbers.element_size()])
