@@ -60,9 +60,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--tokens", type=int, default=5_000_000, help="that each library trains on")
     parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
-    parser.add_argument(
-        "--processor", action="store_true", help="one thread and processor time: others use the machine"
-    )
+    parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
     result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine(), "tokens": settings.tokens}

@@ -1,7 +1,8 @@
 """Where the large entries of a matrix are, without sorting it.
 
 On a CPU, numbers above zero are compared as the integers that have the same bits: these are in the same order, and
-several times as fast, above all in bfloat16. NumPy compares, partitions, and finds what is true, because PyTorch is slow at it.
+several times as fast, above all in bfloat16. NumPy compares, partitions, and finds what is true, because PyTorch is
+slow at it.
 """
 
 import numpy as np
