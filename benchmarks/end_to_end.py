@@ -35,7 +35,7 @@ def measure(architecture: str, settings: argparse.Namespace, texts: Path) -> dic
     """Seconds of all turns, for each library."""
     job = {"model": str(PATH), "texts": str(texts), "layer": LAYER, "tokens": TURN, "d": D, "width": WIDTH}
     job |= {"target": K, "steps": settings.tokens // BATCH, "point": "x", "seed": 0, "lr": None, "autocast": True}
-    job |= {"coefficient": None, "settings": {}}
+    job |= {"coefficient": None, "settings": {}, "processor": settings.processor}
     workers = {}
     for library, name in ARCHITECTURES[architecture].items():
         python = sys.executable if library == "ours" else str(settings.peers)
@@ -60,10 +60,12 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--tokens", type=int, default=5_000_000, help="that each library trains on")
     parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
+    parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
     result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine(), "tokens": settings.tokens}
-    result |= {"d": D, "width": WIDTH, "k": K, "batch": BATCH, "runs": {}}
+    result |= {"d": D, "width": WIDTH, "k": K, "batch": BATCH}
+    result |= {"time": "processor, one thread" if settings.processor else "clock", "runs": {}}
     with tempfile.TemporaryDirectory() as folder:
         texts = Path(folder) / "texts.json"
         texts.write_text(json.dumps(list(islice(open_text("tiny:train"), DOCUMENTS))))

@@ -42,7 +42,7 @@ def main() -> None:
         for _ in range(job["tokens"] // BATCH):
             run.step(next(numbers), fetch().float())
 
-    serve(turn)
+    serve(turn, job)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How the time of a training step and its memory grow with width, k, batch size and the number of dictionaries.
 
-    python benchmarks/growth.py [--only width k] [--repeats 5] [--plot docs/images/growth.png] [--json]
+    python benchmarks/growth.py [--only width k] [--repeats 5] [--processor] [--plot docs/images/growth.png] [--json]
 
 TopK dictionaries at d = 512 in bfloat16. One size changes at a time, from width 16,384, k = 32, batch 4,096 and one
 dictionary; each is measured in a process of its own. What the arithmetic says: the encoder's product grows with all but
@@ -9,11 +9,13 @@ k, the passes over weights with the width and the number of dictionaries.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ SIZES = {
 WARMUP = 3
 
 
-def one(sizes: dict[str, int], repeats: int) -> dict[str, float]:
+def one(sizes: dict[str, int], repeats: int, clock: Callable[[], float]) -> dict[str, float]:
     """Median time of a step of all dictionaries on one batch, of the product alone, and peak memory."""
     import monosema as ms
     from monosema.device import keep_freed_memory
@@ -57,15 +59,15 @@ def one(sizes: dict[str, int], repeats: int) -> dict[str, float]:
     ]
     steps, products = [], []
     for _ in range(WARMUP + repeats):
-        start = time.perf_counter()
+        start = clock()
         for learner in learners:
             learner.step({"x": x})
-        steps.append(time.perf_counter() - start)
+        steps.append(clock() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     for _ in range(WARMUP + repeats):
-        start = time.perf_counter()
+        start = clock()
         torch.mm(low, weight)
-        products.append(time.perf_counter() - start)
+        products.append(clock() - start)
     milliseconds, product = (1e3 * statistics.median(found[WARMUP:]) for found in (steps, products))
     return {
         "milliseconds": round(milliseconds, 1),
@@ -75,10 +77,11 @@ def one(sizes: dict[str, int], repeats: int) -> dict[str, float]:
     }
 
 
-def elsewhere(sizes: dict[str, int], repeats: int) -> dict[str, float]:
+def elsewhere(sizes: dict[str, int], repeats: int, processor: bool) -> dict[str, float]:
     """`one`, in a new process, whose peak memory is its own."""
     command = [sys.executable, __file__, "--one", json.dumps(sizes), "--repeats", str(repeats)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    command, alone = ([*command, "--processor"], {"OMP_NUM_THREADS": "1"}) if processor else (command, {})
+    return json.loads(subprocess.run(command, capture_output=True, env=os.environ | alone, check=True).stdout)
 
 
 def plot(found: dict[str, list[dict[str, float]]], path: Path) -> None:
@@ -105,18 +108,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES), help="what to change")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--plot", type=Path, help="where to save a picture")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     settings = parser.parse_args()
     if settings.one:
-        print(json.dumps(one(settings.one, settings.repeats)))
+        clock = time.process_time if settings.processor else time.perf_counter
+        print(json.dumps(one(settings.one, settings.repeats, clock)))
         return
     found: dict[str, list[dict[str, Any]]] = {}
     for name in settings.only:
         found[name] = []
         for size in SIZES[name]:
-            figures = elsewhere({**BASE, name: size}, settings.repeats)
+            figures = elsewhere({**BASE, name: size}, settings.repeats, settings.processor)
             found[name].append({name: size, **figures})
             if not settings.json:
                 time_, rate, ratio, peak = figures.values()
@@ -124,7 +129,9 @@ def main() -> None:
     if settings.plot:
         plot(found, settings.plot)
     if settings.json:
-        print(json.dumps({"date": date.today().isoformat(), "machine": machine(), "d": D, **BASE, "sizes": found}))
+        about = {"date": date.today().isoformat(), "machine": machine(), "d": D, **BASE}
+        about["time"] = "processor, one thread" if settings.processor else "clock"
+        print(json.dumps(about | {"sizes": found}, indent=2))
 
 
 if __name__ == "__main__":

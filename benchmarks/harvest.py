@@ -1,6 +1,6 @@
 """Tokens per second from text to shuffled batches, against a bare forward pass of the model cut at the same layer.
 
-    python benchmarks/harvest.py [--tokens 131072] [--repeats 5] [--json]
+    python benchmarks/harvest.py [--tokens 131072] [--repeats 5] [--processor] [--json]
 
 All sides run in turn in one process, and the medians of the repeats are compared. The bare pass is the base model with
 its later layers removed, on contexts that were tokenised beforehand; a source starts from text. What tokenising takes
@@ -72,13 +72,13 @@ def text_of(model: LoadedModel) -> Contexts:
     return Contexts(model.tokenizer, "tiny:train", LENGTH, repeat=True)
 
 
-def rate(side: Side) -> float:
+def rate(side: Side, clock: Callable[[], float]) -> float:
     """Tokens per second of one run."""
-    start = time.perf_counter()
+    start = clock()
     tokens = side()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return tokens / (time.perf_counter() - start)
+    return tokens / (clock() - start)
 
 
 def machine() -> str:
@@ -88,7 +88,7 @@ def machine() -> str:
     return f"{os.cpu_count()} × {names[0].split(':')[1].strip() if names else platform.machine()}"
 
 
-def measure(tokens: int, repeats: int) -> dict[str, object]:
+def measure(tokens: int, repeats: int, clock: Callable[[], float]) -> dict[str, object]:
     model = load_model("tiny")
     sides = {"bare forward": bare_forward(model, tokens)}
     sides |= {name: source(model, points, tokens) for name, points in SOURCES.items()}
@@ -98,7 +98,7 @@ def measure(tokens: int, repeats: int) -> dict[str, object]:
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
-            rates[name].append(rate(side))
+            rates[name].append(rate(side, clock))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     return {
         "date": date.today().isoformat(),
@@ -106,6 +106,7 @@ def measure(tokens: int, repeats: int) -> dict[str, object]:
         "device": str(model.device),
         "precision": str(model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "time": "processor" if clock is time.process_time else "clock",
         "tokens_per_second": medians,
         "of_bare_forward": {name: medians[name] / medians["bare forward"] for name in SOURCES},
         "tokenising_share": medians["one hook point"] / medians["tokenising alone"],
@@ -116,9 +117,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=131_072, help="tokens in one run of one side")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
-    result = measure(settings.tokens, settings.repeats)
+    if settings.processor:
+        torch.set_num_threads(1)
+    result = measure(settings.tokens, settings.repeats, time.process_time if settings.processor else time.perf_counter)
     if settings.json:
         print(json.dumps(result, indent=2))
         return

@@ -29,7 +29,8 @@ NAMES = {"bare": "bare forward", "ours": "monosema", "dl": "dictionary_learning"
 
 
 def measure(settings: argparse.Namespace, texts: Path) -> dict[str, dict[str, float]]:
-    job = {"model": str(PATH), "texts": str(texts), "layer": LAYER, "tokens": settings.tokens}
+    job: dict[str, Any] = {"model": str(PATH), "texts": str(texts), "layer": LAYER, "tokens": settings.tokens}
+    job["processor"] = settings.processor
     pythons = {"bare": sys.executable, "ours": sys.executable}
     if settings.peers:
         pythons |= {"dl": str(settings.peers), "sl": str(settings.peers)}
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--tokens", type=int, default=131_072, help="activations in one turn of one library")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,6 +64,7 @@ def main() -> None:
         found = measure(settings, texts)
     if settings.json:
         kept: dict[str, Any] = {"tokens": settings.tokens, "repeats": settings.repeats}
+        kept["time"] = "processor, one thread" if settings.processor else "clock"
         print(
             json.dumps({"date": date.today().isoformat(), "machine": machine(), **kept, "libraries": found}, indent=2)
         )

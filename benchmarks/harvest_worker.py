@@ -125,7 +125,7 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     turns = _turns(LIBRARIES[job["library"]](job), job["tokens"])
     next(turns)
-    serve(lambda: next(turns))
+    serve(lambda: next(turns), job)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,11 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
         if own or settings.peers:
             warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
             job = {"library": library, "architecture": name, "autocast": not settings.float32, "warmup": warmup}
-            job |= {key: getattr(settings, key) for key in ("d", "width", "batch")} | RUN | {"target": settings.k}
+            job |= (
+                {key: getattr(settings, key) for key in ("d", "width", "batch", "processor")}
+                | RUN
+                | {"target": settings.k}
+            )
             workers[library] = Worker(sys.executable if own else str(settings.peers), "step_worker", job)
     times: dict[str, list[float]] = {library: [] for library in workers}
     for _ in range(settings.repeats):
@@ -74,12 +78,13 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
     parser.add_argument("--float32", action="store_true", help="multiply in float32, not bfloat16")
+    parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
     result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine()}
     result |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch", "repeats")}
     result["precision"] = "float32" if settings.float32 else "bfloat16"
-    result["steps"] = {}
+    result |= {"time": "processor, one thread" if settings.processor else "clock", "steps": {}}
     for architecture in settings.only:
         result["steps"][architecture] = measure(architecture, settings)
         if not settings.json:

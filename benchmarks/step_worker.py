@@ -90,7 +90,7 @@ def main() -> None:
         number = next(numbers)
         step(number, pool[number % len(pool)])
 
-    serve(turn, last)
+    serve(turn, job, last)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Libraries that take turns: each in a process of its own, doing one measured piece of work when it is told to."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -13,13 +14,17 @@ BENCHMARKS = Path(__file__).parents[1]
 
 
 class Worker:
-    """The near end: starts `benchmarks/<script>.py` with a job, in the library's own environment."""
+    """The near end: starts `benchmarks/<script>.py` with a job, in the library's own environment.
+
+    Where the job says `processor`, it runs on one thread, and a turn is measured in processor time: on a machine that
+    others use, threads wait for each other at every operation, and the clock tells of the others.
+    """
 
     def __init__(self, python: str, script: str, job: dict[str, Any]):
         command = [python, str(BENCHMARKS / f"{script}.py"), json.dumps(job)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        alone = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"} if job.get("processor") else {}
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self.process = subprocess.Popen(command, env=os.environ | alone, text=True, **pipes)
         self._answer("ready")
 
     def turn(self) -> float:
@@ -45,14 +50,15 @@ class Worker:
         raise SystemExit(self.process.stderr.read()[-2000:])
 
 
-def serve(work: Callable[[], object], last: Callable[[], dict[str, float]] = dict) -> None:
+def serve(work: Callable[[], object], job: dict[str, Any], last: Callable[[], dict[str, float]] = dict) -> None:
     """The far end: says `ready`, and works whenever it is told to."""
+    clock = time.process_time if job.get("processor") else time.perf_counter
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "end":
             peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
             print(json.dumps({"peak_gib": peak, **last()}), flush=True)
             return
-        start = time.perf_counter()
+        start = clock()
         work()
-        print(time.perf_counter() - start, flush=True)
+        print(clock() - start, flush=True)

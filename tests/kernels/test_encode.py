@@ -31,6 +31,7 @@ def cases(draw: st.DrawFn, batch: int = 7, width: int = 40) -> Case:
 def several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows of 40 at a time, so that a batch takes several parts."""
     monkeypatch.setattr(parts, "BUFFER", 80)
+    monkeypatch.setattr(parts, "ROWS", 1)
 
 
 def check(codes: SparseCodes | RaggedCodes, dense: Tensor, case: Case, upstream: Tensor) -> None:

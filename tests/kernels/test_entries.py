@@ -42,6 +42,7 @@ def test_it_makes_no_difference_whether_all_products_are_made_or_those_that_are_
     left, right = torch.randn(len(dense), d).to(dtype), torch.randn(dense.shape[1], d).to(dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "BUFFER", 2 * dense.shape[1])
+        patch.setattr(parts, "ROWS", 1)
         found = []
         for share in (2.0, 0.0):
             patch.setattr(kernel, "MANY", dict.fromkeys(kernel.MANY, share))
@@ -71,6 +72,19 @@ def test_transposed_holds_the_same_entries_column_after_column(case: Entries):
     found = transposed(offsets, columns, dense.shape[1])
     table = torch.eye(len(dense))
     assert torch.equal(weighted_sums(found.offsets, found.rows, values[found.order], table), dense.T)
+
+
+@quick
+@given(entries(), st.integers(1, 40), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+def test_it_makes_no_difference_how_many_columns_of_a_table_are_read_at_once(case: Entries, d: int, dtype: torch.dtype):
+    offsets, columns, values, dense = case
+    left, right = torch.randn(len(dense), d).to(dtype), torch.randn(dense.shape[1], d).to(dtype)
+    sums, products = weighted_sums(offsets, columns, values, right), products_at(offsets, columns, left, right)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"CACHE": 1, "COLUMNS": 3, "READS": 0}.items():
+            patch.setattr(kernel, name, value)
+        assert torch.equal(weighted_sums(offsets, columns, values, right), sums)
+        torch.testing.assert_close(products_at(offsets, columns, left, right), products)
 
 
 @pytest.mark.parametrize("spread", [1e-3, 1e3])

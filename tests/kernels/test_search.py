@@ -46,6 +46,16 @@ def test_the_largest_of_each_row_are_as_large_as_pytorchs(kind: str, width: int,
         assert torch.equal(values.nan_to_num(), pre.topk(k).values.relu().sort(1).values.nan_to_num())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("width", [2**16, 2**16 + 3])
+def test_the_largest_of_long_rows_are_found_through_all_levels(width: int, dtype: torch.dtype):
+    pre = matrix("normal", width, dtype)
+    for k in (1, 300):
+        found = search.largest_of_rows(pre, k)
+        assert torch.equal(pre.gather(1, found).sort(1, descending=True).values, pre.topk(k).values)
+        assert all(len(set(row)) == k for row in found.tolist())
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [10, 320, 331])
 @pytest.mark.parametrize("kind", ["normal", "few positive", "one row without", "ties", "nothing"])

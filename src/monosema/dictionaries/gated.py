@@ -34,7 +34,7 @@ class Gated(Bounded):
         self, pre: Float[Tensor, "*batch some"], features: Int[Tensor, " some"] | None = None
     ) -> Float[Tensor, "*batch some"]:
         """`pre + b_gate`: the feature is active where it is positive."""
-        return pre + (self.b_gate if features is None else self.b_gate[features])
+        return pre + (self.b_gate if features is None else self.b_gate.index_select(0, features))
 
     def bound(self) -> Float[Tensor, " width"]:
         """Where the gate opens."""
@@ -43,7 +43,7 @@ class Gated(Bounded):
     def at(self, entries: RaggedCodes) -> RaggedCodes:
         """`relu(e^{r_mag} pre + b_mag)` where the gate is open."""
         features, pre = entries.columns, entries.values
-        magnitude = (self.r_mag.exp()[features] * pre + self.b_mag[features]).relu()
+        magnitude = (self.r_mag.exp().index_select(0, features) * pre + self.b_mag.index_select(0, features)).relu()
         return entries._replace(values=(magnitude * (self.gate(pre, features) > 0)).to(pre.dtype))
 
     def rescale_(self, factor: float) -> None:

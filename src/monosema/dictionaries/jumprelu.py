@@ -84,8 +84,9 @@ class JumpReLU(Bounded):
         """`1[pre > θ]`, whose straight-through gradient reaches θ; it sums to the L0."""
         return step(pre, self.threshold, self.bandwidth, self._kernel)
 
-    def _of(self, features: Int[Tensor, " entries"]) -> tuple[Float[Tensor, " entries"], Float[Tensor, " entries"]]:
-        return self.threshold[features], self.bandwidth.expand_as(self.threshold)[features]
+    def _of(self, features: Int[Tensor, " entries"]) -> tuple[Float[Tensor, " entries"], Float[Tensor, "*entries"]]:
+        bandwidth = self.bandwidth.index_select(0, features) if self.per_feature else self.bandwidth
+        return self.threshold.index_select(0, features), bandwidth
 
     def options(self) -> dict[str, Any]:
         """`kernel` and `per_feature`; the bandwidth is among the tensors."""

@@ -33,7 +33,7 @@ def encode_topk(
 
     Dense equivalent, in values and gradients: `topk((x - shift) @ weight + bias, k)`.
     """
-    centred = x if shift is None else (x - shift).detach()
+    centred = _centred(x, weight, shift)
     indices, found = [], []
     for pre in _product(centred, weight, bias):
         indices.append(largest_of_rows(pre, k))
@@ -62,7 +62,7 @@ def encode_batch_topk(
         guess: about the smallest entry that will be kept. One that is too high costs a second product, one that is
             too low costs memory; the result is the same.
     """
-    centred = x if shift is None else (x - shift).detach()
+    centred = _centred(x, weight, shift)
     wanted = k * len(x)
 
     def look(bound: float) -> tuple[RaggedCodes, int]:
@@ -106,7 +106,7 @@ def encode_above(
 
     Dense equivalent, in values and gradients: `pre * (pre > bound)` with `pre = (x - shift) @ weight + bias`.
     """
-    centred = x if shift is None else (x - shift).detach()
+    centred = _centred(x, weight, shift)
     codes = _above(centred, weight, bias, bound)
     return codes._replace(values=_with_gradients(codes, x, weight, bias, shift, centred))
 
@@ -117,13 +117,29 @@ def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> Ragg
     found = [entries_above_zero(beyond) for beyond in _product(centred, weight, bias - bound)]
     counts, columns, values = (torch.cat(parts) for parts in zip(*found, strict=True))
     offsets = F.pad(counts.cumsum(0), (1, 0))
-    return RaggedCodes(offsets, columns, (values + bound.expand_as(bias)[columns]).to(values.dtype), len(bias))
+    bounds = bound.expand_as(bias).index_select(0, columns) if bound.ndim else bound
+    return RaggedCodes(offsets, columns, (values + bounds).to(values.dtype), len(bias))
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Tensor, "rows width"]]:
-    """In the precision of products here."""
-    dtype = product_dtype(weight)
-    return product_in_parts(x.to(dtype), weight.to(dtype), bias.to(dtype))
+@torch.no_grad()
+def _centred(x: Tensor, weight: Tensor, shift: Tensor | None) -> Float[Tensor, "batch d"]:
+    """What is multiplied, in the precision of products here."""
+    return (x if shift is None else x - shift).to(product_dtype(weight))
+
+
+@torch.no_grad()
+def _product(centred: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Tensor, "rows width"]]:
+    """In the precision of products here.
+
+    Where the weight is copied anyway, the bias becomes one more row of it, which a column of ones multiplies: to add it
+    for itself takes two more passes over the product.
+    """
+    if centred.dtype == weight.dtype:
+        return product_in_parts(centred, weight, bias)
+    (d, width), kind = weight.shape, centred.dtype
+    lowered = torch.empty(width, d + 1, dtype=kind, device=weight.device)
+    lowered[:, :d], lowered[:, d] = weight.mT, bias
+    return product_in_parts(torch.cat([centred, centred.new_ones(len(centred), 1)], dim=1), lowered.mT)
 
 
 def _with_gradients(
@@ -139,7 +155,7 @@ class _Entries(torch.autograd.Function):
     @staticmethod
     def forward(ctx, offsets, columns, values, x, weight, bias, shift, centred):
         ctx.save_for_backward(offsets, columns, weight, centred)
-        ctx.dtype = product_dtype(weight)
+        ctx.dtype = x.dtype
         return values.clone()
 
     @staticmethod
@@ -149,10 +165,10 @@ class _Entries(torch.autograd.Function):
         _, _, _, x_needs, weight_needs, bias_needs, shift_needs, _ = ctx.needs_input_grad
         grad_x = grad_weight = grad_bias = grad_shift = None
         if x_needs:
-            grad_x = weighted_sums(offsets, columns, grad, weight.mT.to(ctx.dtype)).to(centred.dtype)
+            grad_x = weighted_sums(offsets, columns, grad, weight.mT.to(centred.dtype)).to(ctx.dtype)
         if weight_needs:
             grad_weight = gradient_like(weight)
-            weighted_sums_(grad_weight.mT, offsets, columns, grad, centred.to(ctx.dtype))
+            weighted_sums_(grad_weight.mT, offsets, columns, grad, centred)
         if bias_needs or shift_needs:
             grad_bias = weight.new_zeros(weight.shape[1]).index_add_(0, columns, grad.to(weight.dtype))
         if shift_needs:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monosema.kernels.backend import triton_kernels
 from monosema.kernels.parts import product_in_parts
-from monosema.kernels.search import where_true
+from monosema.kernels.search import where_not_zero
 
 MOST = 3 / 4
 """Share of entries that are not zero from which on it is not worth sorting out those that are."""
@@ -26,6 +26,12 @@ L2 cache, which in bfloat16 is 1/250 at 700 TFLOP/s and 5.5 TB/s, and 1/125 at 2
 """
 ROWS = 4096
 """Rows of a weight's gradient that are made at a time."""
+CACHE = 2**21
+"""Bytes of a table that stay in a core's L2 cache while its rows are read in any order. Of a larger one, half as many
+are copied there at a time: so many columns, though not fewer than `COLUMNS`."""
+COLUMNS = 64
+READS = 4
+"""How often each row must be read, on average, for that to pay."""
 
 
 def weighted_sums(
@@ -40,7 +46,24 @@ def weighted_sums(
     if len(columns) == 0:
         return table.new_zeros(len(offsets) - 1, table.shape[1])
     weights = values.to(table.dtype)
+    if (size := _columns_at_once(table, len(columns))) == table.shape[1]:
+        return _sums(offsets, columns, weights, table)
+    sums = table.new_empty(len(offsets) - 1, table.shape[1])
+    for part, out in zip(table.split(size, 1), sums.split(size, 1), strict=True):
+        out.copy_(_sums(offsets, columns, weights, part.contiguous()))
+    return sums
+
+
+def _sums(offsets: Tensor, columns: Tensor, weights: Tensor, table: Tensor) -> Tensor:
     return F.embedding_bag(columns, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+def _columns_at_once(table: Float[Tensor, "width d"], entries: int) -> int:
+    """Of a table whose rows are read in any order."""
+    width, d = table.shape
+    if table.device.type != "cpu" or table.nbytes <= CACHE or entries < READS * width:
+        return d
+    return min(max(CACHE // 2 // (width * table.element_size()) // 16 * 16, COLUMNS), d)
 
 
 def weighted_sums_(
@@ -56,7 +79,7 @@ def weighted_sums_(
     made at a time.
     """
     by_column = transposed(offsets, columns, len(out))
-    factors, ends = values[by_column.order], by_column.offsets
+    factors, ends = values.index_select(0, by_column.order), by_column.offsets
     if kernels := triton_kernels(table):
         kernels.weighted_sums(ends, by_column.rows, factors, table, out)
         return
@@ -96,8 +119,11 @@ def products_at(
         return left.new_zeros(0)
     _announce_sparse_tensors()
     size = (len(left), len(right))
-    pattern = torch.sparse_csr_tensor(offsets, columns, left.new_zeros(len(columns)), size, check_invariants=False)
-    return torch.sparse.sampled_addmm(pattern, left, right.mT, beta=0.0).values()
+    sums = torch.sparse_csr_tensor(offsets, columns, left.new_zeros(len(columns)), size, check_invariants=False)
+    at_once = _columns_at_once(right, len(columns))
+    for a, b in zip(left.split(at_once, 1), right.split(at_once, 1), strict=True):
+        torch.sparse.sampled_addmm(sums, a.contiguous(), b.contiguous().mT, out=sums)
+    return sums.values()
 
 
 def _taken(offsets: Tensor, columns: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, " entries"]:
@@ -109,7 +135,7 @@ def _taken(offsets: Tensor, columns: Tensor, left: Tensor, right: Tensor) -> Flo
         starts = torch.arange(len(part), device=left.device) * len(right)
         counts = offsets[row : row + len(part) + 1].diff()
         places = columns[first:last] + starts.repeat_interleave(counts, output_size=last - first)
-        torch.take(part, places, out=found[first:last])
+        torch.index_select(part.flatten(), 0, places, out=found[first:last])
         row += len(part)
     return found
 
@@ -123,7 +149,7 @@ def without_zeros(
     """
     if triton_kernels(values):
         return offsets, columns, values
-    kept = where_true(values != 0)
+    kept = where_not_zero(values.detach())
     if len(kept) > MOST * len(values):
         return offsets, columns, values
     return only(kept, offsets, columns, values)
@@ -136,7 +162,8 @@ def only(
     values: Float[Tensor, " entries"],
 ) -> tuple[Int[Tensor, " rows+1"], Int[Tensor, " kept"], Float[Tensor, " kept"]]:
     """The matrix of the entries at some places, which rise; gradients reach `values`."""
-    return torch.searchsorted(places, offsets), columns[places], values[places]
+    kept = (entry.index_select(0, places) for entry in (columns, values))  # several times as fast as indexing
+    return torch.searchsorted(places, offsets), *kept
 
 
 class Transposed(NamedTuple):
@@ -149,16 +176,25 @@ class Transposed(NamedTuple):
 
 
 def transposed(offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], width: int) -> Transposed:
-    """Sorts the entries by column, then by row."""
+    """The entries column after column, and those of a column row after row."""
+    if columns.device.type == "cpu":
+        return _counted(offsets, columns, width)
     rows = rows_of(offsets, len(columns))
-    if triton_kernels(columns):
-        # A GPU sorts by the bits of its keys: half as many take half the time. And bincount would make the host wait.
-        ranked, order = columns.int().sort(stable=True)
-        starts = torch.arange(width + 1, dtype=ranked.dtype, device=ranked.device)
-        return Transposed(torch.searchsorted(ranked, starts), rows[order], order)
-    order = columns.argsort(stable=True)
-    ends = columns.bincount(minlength=width).cumsum(0)
-    return Transposed(F.pad(ends, (1, 0)), rows[order], order)
+    # A GPU sorts by the bits of its keys: half as many take half the time. And bincount would make the host wait.
+    ranked, order = columns.int().sort(stable=True)
+    starts = torch.arange(width + 1, dtype=ranked.dtype, device=ranked.device)
+    return Transposed(torch.searchsorted(ranked, starts), rows[order], order)
+
+
+def _counted(offsets: Tensor, columns: Tensor, width: int) -> Transposed:
+    """SciPy counts the entries of each column and then puts every entry in its place, which takes no sort."""
+    from scipy.sparse import csr_array
+
+    kind = torch.int32 if len(columns) < 2**31 else torch.int64
+    order = torch.arange(len(columns), dtype=kind)
+    matrix = (order.numpy(), columns.to(kind).numpy(), offsets.to(kind).numpy())
+    by_column = csr_array(matrix, shape=(len(offsets) - 1, width)).tocsc()
+    return Transposed(*(torch.from_numpy(found) for found in (by_column.indptr, by_column.indices, by_column.data)))
 
 
 def rows_of(offsets: Int[Tensor, " rows+1"], entries: int) -> Int[Tensor, " entries"]:

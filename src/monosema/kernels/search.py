@@ -1,7 +1,8 @@
 """Where the large entries of a matrix are, without sorting it.
 
 On a CPU, numbers above zero are compared as the integers that have the same bits: these are in the same order, and
-several times as fast, above all in bfloat16. NumPy partitions, and finds what is true, because PyTorch is slow at it.
+several times as fast, above all in bfloat16. NumPy compares, partitions, and finds what is true, because PyTorch is
+slow at it.
 """
 
 import numpy as np
@@ -13,38 +14,39 @@ from monosema.kernels.backend import triton_kernels
 
 GROUP = 16
 """Entries whose maximum stands for them in the search for a bound."""
-SLACK = 4
-"""Rows with more than this many times `k` candidates are searched by PyTorch: many entries are equal."""
-FEW = 1 / 12
-"""Share of groups with large entries up to which looking into these groups is faster than looking everywhere."""
+FAN = 4
+"""Entries whose maximum stands for them in the search for the largest of each row, from level to level."""
+ENOUGH = 8
+"""A level with fewer than this many times `k` entries in a row is searched as a whole."""
 
 
 def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "batch k"]:
     """Indices of the `k` largest entries of each row, in any order; ties break either way.
 
-    The k-th largest of any part of the entries is at most the k-th largest of all. The maxima of groups are such a
-    part: what lies below their k-th largest is out, which leaves hardly more than k entries a row.
+    The `k` largest entries lie in the `k` groups with the largest maxima. So do these groups themselves, if groups of
+    groups are formed: a search looks at few entries of each level, the same number in each row.
     """
     if kernels := triton_kernels(pre):
         return kernels.largest_of_rows(pre, k)
-    batch, width = pre.shape
-    groups = width // GROUP
-    if pre.device.type != "cpu" or k > groups or batch == 0:
+    if pre.device.type != "cpu" or pre.element_size() > 4 or k > pre.shape[1]:
         return pre.topk(k, dim=1, sorted=False).indices
-    numbers = ordered(pre)
-    maxima = _maxima(numbers)
-    bound = torch.from_numpy(np.partition(maxima.numpy(), groups - k, axis=1)[:, groups - k, None]).clamp(min=1)
-    places = _at_least(bound, numbers, maxima)
-    counts = (places // width).bincount(minlength=batch)
-    odd = (counts < k) | (counts > SLACK * k)  # few are above zero, or many are equal
-    if odd.any():
-        indices = counts.new_empty(batch, k)
-        indices[odd] = pre[odd].topk(k, dim=1, sorted=False).indices
-        indices[~odd] = largest_of_rows(pre[~odd], k)
-        return indices
-    padded = _rectangle(places % width, counts)
-    values = pre.gather(1, padded.clamp(min=0)).masked_fill_(padded < 0, -torch.inf)
-    return padded.gather(1, values.topk(k, dim=1, sorted=False).indices)
+    levels = [ordered(pre)]
+    while levels[-1].shape[1] >= FAN * ENOUGH * k:
+        levels.append(_maxima(levels[-1], FAN))
+    top = levels.pop()
+    groups = top.shape[1]
+    chosen = _best(top, torch.arange(groups, dtype=torch.int32).expand(top.shape), groups, k)
+    for level in reversed(levels):
+        places = _members(chosen, level.shape[1], groups)
+        groups = level.shape[1]
+        chosen = _best(_at(level, places), places, groups, k)
+    indices = chosen.long()
+    short = (pre.gather(1, indices[:, :1]) <= 0).squeeze(
+        1
+    )  # integers do not tell which of what is below zero is larger
+    if short.any():
+        indices[short] = pre[short].topk(k, dim=1, sorted=False).indices
+    return indices
 
 
 def largest(flat: Float[Tensor, " all"], n: int) -> Int[Tensor, " kept"]:
@@ -52,10 +54,10 @@ def largest(flat: Float[Tensor, " all"], n: int) -> Int[Tensor, " kept"]:
     if flat.device.type != "cpu" or n >= len(flat) // GROUP:
         left = where_true(flat > 0)
     else:
-        numbers = ordered(flat)[None]
-        maxima, place = _maxima(numbers), len(flat) // GROUP - n
-        bound = torch.from_numpy(np.partition(maxima.numpy(), place, axis=1)[:, place, None]).clamp(min=1)
-        left = _at_least(bound, numbers, maxima)
+        numbers, place = ordered(flat), len(flat) // GROUP - n
+        # The n-th largest of any part of the entries, such as the maxima of groups, is at most the n-th largest of all.
+        bound = np.partition(_maxima(numbers[None], GROUP).numpy(), place, axis=1)[0, place]
+        left = _above(numbers, max(int(bound), 1) - 1)
     return left if len(left) <= n else left[flat[left].topk(n, sorted=False).indices]
 
 
@@ -65,17 +67,15 @@ def entries_above_zero(
     """How many entries of each row are above zero; their columns and values, row after row, in any order within one."""
     if kernels := triton_kernels(pre):
         return kernels.above_zero(pre)
-    batch, width = pre.shape
-    places = above_zero(pre)
-    return (places // width).bincount(minlength=batch), places % width, pre.flatten()[places]
+    places, first = above_zero(pre), pre.shape[1] * torch.arange(len(pre) + 1, device=pre.device)
+    counts = torch.searchsorted(places, first).diff()
+    columns = places - first[:-1].repeat_interleave(counts, output_size=len(places))
+    return counts, columns, pre.flatten().index_select(0, places)
 
 
 def above_zero(pre: Float[Tensor, "batch width"]) -> Int[Tensor, " found"]:
-    """Places in the flattened matrix of the entries above zero; row after row, those of a row in any order."""
-    if pre.device.type != "cpu" or pre.shape[1] < GROUP:
-        return where_true(pre > 0)
-    numbers = ordered(pre)
-    return _at_least(torch.ones(len(pre), 1, dtype=numbers.dtype), numbers, _maxima(numbers))
+    """Places in the flattened matrix of the entries above zero; they rise."""
+    return _above(ordered(pre), 0) if pre.device.type == "cpu" else where_true(pre > 0)
 
 
 def where_true(mask: Bool[Tensor, "*any"]) -> Int[Tensor, " true"]:
@@ -85,38 +85,53 @@ def where_true(mask: Bool[Tensor, "*any"]) -> Int[Tensor, " true"]:
     return torch.from_numpy(np.flatnonzero(mask.numpy()))
 
 
+def where_not_zero(numbers: Float[Tensor, " all"]) -> Int[Tensor, " others"]:
+    """Places of the entries that are not zero; on a CPU NumPy compares, and of 16 bits all but the sign."""
+    if numbers.device.type != "cpu":
+        return where_true(numbers != 0)
+    if numbers.element_size() == 2:
+        return torch.from_numpy(np.flatnonzero(ordered(numbers).numpy() << 1))
+    return torch.from_numpy(np.flatnonzero(numbers.numpy() != 0))
+
+
 def ordered(numbers: Float[Tensor, "*any"]) -> Int[Tensor, "*any"]:
     """Their bits, as integers: above zero in the order of the numbers, at most zero where the numbers are."""
     return numbers.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[numbers.element_size()])
 
 
-def _maxima(numbers: Int[Tensor, "batch width"]) -> Int[Tensor, "batch groups"]:
+def _maxima(numbers: Int[Tensor, "batch width"], size: int) -> Int[Tensor, "batch groups"]:
     """Of groups of entries that lie far apart: each step is one of whole rows of numbers, and vectorised."""
-    batch, groups = len(numbers), numbers.shape[1] // GROUP
-    return numbers[:, : groups * GROUP].reshape(batch, GROUP, groups).amax(1)
+    batch, groups = len(numbers), numbers.shape[1] // size
+    return numbers[:, : groups * size].reshape(batch, size, groups).amax(1)
 
 
-def _at_least(
-    bound: Int[Tensor, "batch 1"], numbers: Int[Tensor, "batch width"], maxima: Int[Tensor, "batch groups"]
-) -> Int[Tensor, " found"]:
-    """Places of the entries that reach their row's bound; only a group whose maximum does has such members."""
-    (batch, width), groups = numbers.shape, maxima.shape[1]
-    found = where_true(maxima >= bound)
-    if len(found) > FEW * maxima.numel():
-        return where_true(numbers >= bound)
-    rows = found // groups
-    members = (rows * width + found % groups)[:, None] + groups * torch.arange(GROUP)
-    places = members[numbers.flatten()[members] >= bound[rows]]
-    if groups * GROUP == width:
-        return places
-    rest = torch.arange(groups * GROUP, width) + width * torch.arange(batch)[:, None]
-    return torch.cat([places, rest[numbers[:, groups * GROUP :] >= bound]]).sort().values
+def _members(chosen: Int[Tensor, "batch k"], width: int, groups: int) -> Int[Tensor, "batch candidates"]:
+    """The entries of the chosen groups, and the last ones of a row, which are in no group."""
+    inside = (chosen[:, None] + groups * torch.arange(FAN, dtype=torch.int32)[:, None]).flatten(1)
+    rest = torch.arange(groups * FAN, width, dtype=torch.int32)
+    return torch.cat([inside, rest.expand(len(chosen), -1)], dim=1) if len(rest) else inside
 
 
-def _rectangle(entries: Int[Tensor, " all"], counts: Int[Tensor, " rows"]) -> Int[Tensor, "rows longest"]:
-    """Rows of various lengths, given end to end, filled up with −1."""
-    padded = entries.new_full((len(counts), int(counts.max())), -1)
-    places = torch.arange(len(entries)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    rows = torch.arange(len(counts)).repeat_interleave(counts)
-    padded[rows, places] = entries
-    return padded
+def _at(numbers: Int[Tensor, "batch width"], places: Int[Tensor, "batch some"]) -> Int[Tensor, "batch some"]:
+    """`numbers.gather(1, places)`, which is slower, and wants long integers."""
+    first = numbers.shape[1] * torch.arange(len(numbers), dtype=torch.int32 if numbers.numel() < 2**31 else torch.long)
+    return numbers.flatten().index_select(0, (places + first[:, None]).flatten()).view(places.shape)
+
+
+def _best(
+    numbers: Int[Tensor, "batch some"], places: Int[Tensor, "batch some"], width: int, k: int
+) -> Int[Tensor, "batch k"]:
+    """Those of the places, all below `width`, that have the `k` largest numbers; the smallest of these comes first.
+
+    Number and place are one integer, the number above the place, so that a partition of these brings the places along.
+    """
+    narrow = numbers.element_size() == 2 and width <= 2**16
+    size = 16 if narrow else 32
+    keys = torch.add(places if narrow else places.long(), numbers, alpha=2**size)
+    keys.numpy().partition(keys.shape[1] - k, axis=1)
+    return keys[:, keys.shape[1] - k :].bitwise_and(2**size - 1).int()
+
+
+def _above(numbers: Int[Tensor, "*any"], bound: int) -> Int[Tensor, " found"]:
+    """Places in the flattened tensor of the numbers above a bound; NumPy compares several times as fast as PyTorch."""
+    return torch.from_numpy(np.flatnonzero(numbers.numpy() > bound))

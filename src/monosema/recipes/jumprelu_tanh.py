@@ -81,5 +81,5 @@ def below_thresholds(threshold: Float[Tensor, " width"], pre: Preactivations) ->
     if pre.entries is None:
         return (threshold - pre.dense.float()).relu().sum(0)
     columns, batch = pre.entries.columns, len(pre.x)
-    beyond = (pre.entries.values.float() - threshold[columns]).relu()
+    beyond = (pre.entries.values.float() - threshold.index_select(0, columns)).relu()
     return batch * (threshold - pre.mean().float()) + torch.zeros_like(threshold).index_add(0, columns, beyond)

@@ -24,4 +24,4 @@ def scaled(codes: Codes, weights: Float[Tensor, " width"]) -> Float[Tensor, "*en
     if isinstance(codes, Tensor):
         return codes.float() * weights
     entries = codes.ragged() if isinstance(codes, SparseCodes) else codes
-    return entries.values.float() * weights[entries.columns]
+    return entries.values.float() * weights.index_select(0, entries.columns)
