@@ -34,6 +34,7 @@ from monosema.recipes.learning_rate import auto_lr
 POINT, D, HELDOUT, SAMPLE = "resid_post.2", 256, 65_536, 16_384
 RESULTS = Path(__file__).parent / "results"
 HIGH, LOW = (1.5e-3, 3e-3, 6e-3, 1.2e-2), (3e-4, 1e-3, 3e-3, 9e-3)
+LONG = (6e-3, 1.2e-2, 2.4e-2)
 RATES = {"entropy": LOW, "jumprelu_tanh": LOW}
 """The rates of a sweep; `HIGH` where nothing is said."""
 OPTIMISERS = {"muon": (5e-3, 2e-2, 5e-2), "signum": (1e-4, 3e-4, 1e-3), "schedule_free": (3e-3, 6e-3, 1.2e-2)}
@@ -93,7 +94,10 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
 
 
 def rates() -> Iterator[Run]:
-    """Every recipe at one setting and an L0 of 32; for some, other lengths, widths, batch sizes and optimisers."""
+    """Long runs and a wide one; every recipe at one setting and an L0 of 32; for some, others, and other optimisers."""
+    for tokens in (8_000_000, 20_000_000):  # narrow and in large batches, so that they take minutes
+        yield from (Run("topk", lr, tokens, 1024, 2048) for lr in LONG)
+    yield from (Run("topk", lr, width=16_384) for lr in HIGH[:3])
     main = ("topk", "batch_topk", "jumprelu", "gated", "april_l1", "matryoshka", "l1", "p_anneal")
     for name in (*main, *(name for name in sorted(recipes) if name not in main)):
         sparsity = {"target_l0": 32.0} if name == "april_l1" else {}  # else it is the paper's coefficient
@@ -102,11 +106,8 @@ def rates() -> Iterator[Run]:
         yield from (Run(name, lr, tokens=2_000_000) for lr in HIGH)
         yield from (Run(name, lr, width=1024) for lr in (*HIGH, 2.4e-2))
         yield from (Run(name, lr, batch=2048) for lr in (*HIGH, 2.4e-2))
-    yield from (Run("topk", lr, width=16_384) for lr in HIGH[:3])
     for optimiser, swept in OPTIMISERS.items():
         yield from (Run("topk", lr, options={"optimiser": optimiser}) for lr in swept)
-    yield from (Run("topk", lr, tokens=8_000_000) for lr in HIGH[:3])
-    yield from (Run("topk", lr, tokens=20_000_000) for lr in HIGH[:3])
 
 
 def options() -> Iterator[Run]:

@@ -57,7 +57,7 @@ def figures(results: Results) -> str:
         repeat_table(results),
         "## Precision",
         precision_table(results),
-        f"{done} runs, pilots among them; {spent:.1f} core hours in training steps.",
+        f"{done} runs, those of the search for coefficients among them; {spent:.1f} core hours in training steps.",
     ]
     if todo:
         parts += ["Not run yet:", "\n".join(f"- {line}" for line in todo)]
