@@ -56,7 +56,7 @@ def show(settings: argparse.Namespace, results: Results) -> None:
 def drop(settings: argparse.Namespace, results: Results) -> None:
     for cell in list(plan(chosen(settings.only), results, settings.rates)):
         if cell.stage in settings.stage:
-            for name in [name for name in results.records if name.startswith(cell.id + "/")]:
+            for name in [name for name in results.records if name.startswith(cell.id + "/try")]:
                 results.add(id=name, dropped=True)
 
 

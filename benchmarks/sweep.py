@@ -73,6 +73,8 @@ class Run:
     width: int = 4096
     batch: int = 512
     options: dict[str, Any] = field(default_factory=dict)
+    passes: int = 1
+    """How often the tokens are gone over."""
 
     def setting(self) -> str:
         """All but the learning rate: the runs of one sweep have it in common."""
@@ -117,6 +119,7 @@ def options() -> Iterator[Run]:
         yield Run("topk", changed.get("lr", 8e-3), options=rest)
     yield Run("topk", 6e-3, batch=256)
     yield from (Run(name, lr, options=changed) for name, lr, changed in OTHERS)
+    yield from (Run(name, lr, passes=2) for name, lr in (("topk", 6e-3), ("gated", 5e-3), ("batch_topk", 6e-3)))
 
 
 PLANS = {"rates": rates, "options": options}
@@ -138,17 +141,18 @@ def train(run: Run, rows: dict[str, Tensor]) -> dict[str, Any]:
     """One run's line."""
     settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in run.options.items()}
     x = rows["train"]
+    rows_seen = min(run.tokens // run.batch * run.batch, len(x) // run.batch * run.batch)
     learner = ms.Learner(
         ms.Spec.autoencoder(POINT, D, run.width),
         recipes[run.recipe](lr=run.lr, **settings),
         {POINT: x[:SAMPLE].float()},
-        steps=run.tokens // run.batch,
+        steps=run.passes * (run.tokens // run.batch),
         batch_size=run.batch,
         autocast=True,
     )
     started = time.process_time()
     for step in range(learner.steps):
-        start = step * run.batch % (len(x) - run.batch)
+        start = step * run.batch % rows_seen
         learner.step({POINT: x[start : start + run.batch]})
     seconds = time.process_time() - started
     batches = [(part.float(), part.float()) for part in rows["heldout"].split(4096)]
@@ -183,7 +187,7 @@ def sweeps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def run_of(line: dict[str, Any]) -> Run:
     """The run that a line of the results is of."""
-    return Run(**{name: line[name] for name in Run.__dataclass_fields__})
+    return Run(**{name: line[name] for name in Run.__dataclass_fields__ if name in line})
 
 
 def unexplained_at(runs: list[dict[str, Any]], lr: float) -> float:
@@ -210,7 +214,8 @@ def show_options(lines: list[dict[str, Any]]) -> None:
     print(f"{'FVE':>7}{'1 − FVE':>9}{'alive':>7}{'seconds':>9}   changed")
     for line in lines:
         ratio = (1 - line["fve"]) / (1 - lines[0]["fve"])
-        changed = {name: line[name] for name in ("recipe", "lr", "batch") if line[name] != lines[0][name]}
+        now, before = asdict(run_of(line)), asdict(run_of(lines[0]))
+        changed = {name: now[name] for name in ("recipe", "lr", "batch", "passes") if now[name] != before[name]}
         about = ", ".join(f"{k} {v}" for k, v in (line["options"] | changed).items()) or "nothing"
         print(f"{line['fve']:>7.4f}{ratio:>9.3f}{line['alive']:>7.2f}{line['cpu_seconds']:>9.0f}   {about}")
 

@@ -14,7 +14,10 @@ STAGES = {
     "l0": "sparsities",
     "seed": "second seed",
     "point": "second hook point",
+    "twice": "the same tokens twice",
 }
+TWICE = ("ours/batch_topk", "ours/topk", "ours/gated")
+"""Trainers that go over the tokens a second time, which takes them about as long as the peers take for once."""
 PRECISION = {"dl/topk": 2.5e-3, "sl/batchtopk": 2.5e-3}
 """Trainers and learning rates that are run in float32 too, to see whether bfloat16 does harm."""
 FVE_PER_LOG_L0 = 0.06
@@ -39,11 +42,16 @@ class Cell(NamedTuple):
         return self.trainer.autocast and self.stage != "precision"
 
     @property
+    def passes(self) -> int:
+        """How often it goes over the tokens."""
+        return 2 if self.stage == "twice" else 1
+
+    @property
     def id(self) -> str:
         """Names the cell in files and results."""
         rate = "default" if self.lr is None else f"{self.lr:g}"
-        full = "/float32" if self.stage == "precision" else ""
-        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}{full}"
+        apart = {"precision": "/float32", "twice": "/twice"}.get(self.stage, "")
+        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}{apart}"
 
 
 def sweep(trainer: Trainer) -> list[Cell]:
@@ -76,6 +84,8 @@ def plan(trainers: Sequence[Trainer], results: Results, rates: Sequence[float | 
         yield from wanted(trainer, results, rates)
         if trainer.name in PRECISION:
             yield Cell("precision", trainer, FIRST, PRECISION[trainer.name], TARGET)
+        if trainer.name in TWICE:
+            yield Cell("twice", trainer, FIRST, None, TARGET)
     known = [(t, cell.lr) for t in trainers if swept(t, results, rates) and (cell := best_cell(t, results))]
     for target in (target for target in TARGETS if target != TARGET):
         yield from (Cell("l0", trainer, FIRST, lr, target) for trainer, lr in known)

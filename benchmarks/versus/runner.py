@@ -109,7 +109,7 @@ class Runner:
             "target": cell.target,
             "coefficient": coefficient,
             "seed": cell.seed,
-            "steps": STEPS,
+            "steps": cell.passes * STEPS,
             "cache": str(self.cache.resolve()),
             "width": WIDTH,
             "batch": BATCH,

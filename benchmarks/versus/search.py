@@ -36,7 +36,7 @@ def next_run(cell: Cell, results: Results) -> Run | None:
     slope = _slope(cell.trainer, results)
     if not tries:
         return Run(_start(cell, results, slope))
-    once = cell.stage in ("l0", "seed", "precision")
+    once = cell.stage in ("l0", "seed", "precision", "twice")
     exact = cell.stage == "lr" and cell == best_cell(cell.trainer, results)
     near = _distance(tries, wanted) < (NEAR if exact else NEAR_ENOUGH)
     return None if once or near or len(tries) >= TRIES else Run(_reaching(tries, wanted, slope))
