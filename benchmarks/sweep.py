@@ -91,6 +91,10 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("jumprelu", 1e-3, PAPER),
     ("april_l1", 3e-3, {}),
     ("hierarchical_topk", 8e-3, {}),
+    ("jumprelu", 6e-3, {"target_l0": 16.0}),
+    ("jumprelu", 6e-3, {"target_l0": 16.0, "aux": 1 / 32}),
+    ("jumprelu", 3e-3, {"target_l0": 16.0}),
+    ("jumprelu", 6e-3, {"target_l0": 16.0, "sparsity_warmup": 0.2}),
 )
 """Other recipes, with their defaults and as they were."""
 
