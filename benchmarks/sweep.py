@@ -93,8 +93,7 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("hierarchical_topk", 8e-3, {}),
     ("jumprelu", 6e-3, {"target_l0": 16.0}),
     ("jumprelu", 6e-3, {"target_l0": 16.0, "aux": 1 / 32}),
-    ("jumprelu", 3e-3, {"target_l0": 16.0}),
-    ("jumprelu", 6e-3, {"target_l0": 16.0, "sparsity_warmup": 0.2}),
+    ("jumprelu", 6e-3, {"aux": 1 / 32}),
 )
 """Other recipes, with their defaults and as they were."""
 

@@ -82,7 +82,11 @@ _FAMILIES = {
     "matryoshka": ["matryoshka"],
 }
 FAMILIES = tuple(_FAMILIES)
-OURS = [Trainer("ours", recipe, family) for family, names in _FAMILIES.items() for recipe in names]
+_AUTO = {"l1": 6e-3}
+"""What `lr: auto` is at this size, where it was fitted to one of the rates above."""
+OURS = [
+    Trainer("ours", name, family, default_lr=_AUTO.get(name)) for family, names in _FAMILIES.items() for name in names
+]
 TRAINERS = {trainer.name: trainer for trainer in [*PEERS, *OURS]}
 BY_FAMILY = [t for family in FAMILIES for t in [*OURS, *PEERS] if t.family == family]
 """In the order of tables: ours, then the peers, family by family."""
