@@ -31,25 +31,32 @@ def arguments() -> argparse.Namespace:
     action.add_argument("--json", action="store_true", help="print the figures")
     parser.add_argument("--only", nargs="+", help="trainers, or words that their names hold: ours/topk dl/ gated")
     parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="parts of the plan")
+    parser.add_argument("--rates", nargs="+", type=rate, help="learning rates, or default; the others are left out")
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "quality", help="activations and weights")
     parser.add_argument("--results", type=Path, default=newest(), help="the file that results are added to")
     return parser.parse_args()
 
 
+def rate(text: str) -> float | None:
+    """A learning rate; None stands for the library's default."""
+    return None if text == "default" else float(text)
+
+
 def show(settings: argparse.Namespace, results: Results) -> None:
-    for cell in plan(chosen(settings.only), results):
+    for cell in plan(chosen(settings.only), results, settings.rates):
         if cell.stage in settings.stage:
             record = results.best_try(cell.id)
-            state = "failed" if results.failed(cell.id) else next_run(cell, results) or "done"
+            todo = next_run(cell, results)
+            state = "failed" if results.failed(cell.id) else f"to do, {todo.coefficient}" if todo else "done"
             figures = f"L0 {l0(record):.1f}, FVE {fve(record):.4f}" if record else ""
             print(f"{cell.stage:10}{cell.id:66}{state!s:34}{figures}")
 
 
 def drop(settings: argparse.Namespace, results: Results) -> None:
-    for cell in list(plan(chosen(settings.only), results)):
+    for cell in list(plan(chosen(settings.only), results, settings.rates)):
         if cell.stage in settings.stage:
-            for name in [name for name in results.records if name.startswith(cell.id + "/")]:
+            for name in [name for name in results.records if name.startswith(cell.id + "/try")]:
                 results.add(id=name, dropped=True)
 
 
@@ -61,7 +68,7 @@ def main() -> None:
         from versus.runner import Runner
 
         torch.set_num_threads(1)
-        runner = Runner(results, settings.cache, settings.peers)
+        runner = Runner(results, settings.cache, settings.peers, settings.rates)
         if settings.run:
             runner.work(chosen(settings.only), settings.stage)
         else:

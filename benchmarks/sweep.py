@@ -34,6 +34,7 @@ from monosema.recipes.learning_rate import auto_lr
 POINT, D, HELDOUT, SAMPLE = "resid_post.2", 256, 65_536, 16_384
 RESULTS = Path(__file__).parent / "results"
 HIGH, LOW = (1.5e-3, 3e-3, 6e-3, 1.2e-2), (3e-4, 1e-3, 3e-3, 9e-3)
+LONG = (6e-3, 1.2e-2, 2.4e-2)
 RATES = {"entropy": LOW, "jumprelu_tanh": LOW}
 """The rates of a sweep; `HIGH` where nothing is said."""
 OPTIMISERS = {"muon": (5e-3, 2e-2, 5e-2), "signum": (1e-4, 3e-4, 1e-3), "schedule_free": (3e-3, 6e-3, 1.2e-2)}
@@ -72,6 +73,8 @@ class Run:
     width: int = 4096
     batch: int = 512
     options: dict[str, Any] = field(default_factory=dict)
+    passes: int = 1
+    """How often the tokens are gone over."""
 
     def setting(self) -> str:
         """All but the learning rate: the runs of one sweep have it in common."""
@@ -88,12 +91,18 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("jumprelu", 1e-3, PAPER),
     ("april_l1", 3e-3, {}),
     ("hierarchical_topk", 8e-3, {}),
+    ("jumprelu", 6e-3, {"target_l0": 16.0}),
+    ("jumprelu", 6e-3, {"target_l0": 16.0, "aux": 1 / 32}),
+    ("jumprelu", 6e-3, {"aux": 1 / 32}),
 )
 """Other recipes, with their defaults and as they were."""
 
 
 def rates() -> Iterator[Run]:
-    """Every recipe at one setting and an L0 of 32; for some, other lengths, widths, batch sizes and optimisers."""
+    """Long runs and a wide one; every recipe at one setting and an L0 of 32; for some, others, and other optimisers."""
+    for tokens in (8_000_000, 20_000_000):  # narrow and in large batches, so that they take minutes
+        yield from (Run("topk", lr, tokens, 1024, 2048) for lr in LONG)
+    yield from (Run("topk", lr, width=16_384) for lr in HIGH[:3])
     main = ("topk", "batch_topk", "jumprelu", "gated", "april_l1", "matryoshka", "l1", "p_anneal")
     for name in (*main, *(name for name in sorted(recipes) if name not in main)):
         sparsity = {"target_l0": 32.0} if name == "april_l1" else {}  # else it is the paper's coefficient
@@ -102,11 +111,8 @@ def rates() -> Iterator[Run]:
         yield from (Run(name, lr, tokens=2_000_000) for lr in HIGH)
         yield from (Run(name, lr, width=1024) for lr in (*HIGH, 2.4e-2))
         yield from (Run(name, lr, batch=2048) for lr in (*HIGH, 2.4e-2))
-    yield from (Run("topk", lr, width=16_384) for lr in HIGH[:3])
     for optimiser, swept in OPTIMISERS.items():
         yield from (Run("topk", lr, options={"optimiser": optimiser}) for lr in swept)
-    yield from (Run("topk", lr, tokens=8_000_000) for lr in HIGH[:3])
-    yield from (Run("topk", lr, tokens=20_000_000) for lr in HIGH[:3])
 
 
 def options() -> Iterator[Run]:
@@ -116,6 +122,7 @@ def options() -> Iterator[Run]:
         yield Run("topk", changed.get("lr", 8e-3), options=rest)
     yield Run("topk", 6e-3, batch=256)
     yield from (Run(name, lr, options=changed) for name, lr, changed in OTHERS)
+    yield from (Run(name, lr, passes=2) for name, lr in (("topk", 6e-3), ("gated", 5e-3), ("batch_topk", 6e-3)))
 
 
 PLANS = {"rates": rates, "options": options}
@@ -137,17 +144,18 @@ def train(run: Run, rows: dict[str, Tensor]) -> dict[str, Any]:
     """One run's line."""
     settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in run.options.items()}
     x = rows["train"]
+    rows_seen = min(run.tokens // run.batch * run.batch, len(x) // run.batch * run.batch)
     learner = ms.Learner(
         ms.Spec.autoencoder(POINT, D, run.width),
         recipes[run.recipe](lr=run.lr, **settings),
         {POINT: x[:SAMPLE].float()},
-        steps=run.tokens // run.batch,
+        steps=run.passes * (run.tokens // run.batch),
         batch_size=run.batch,
         autocast=True,
     )
     started = time.process_time()
     for step in range(learner.steps):
-        start = step * run.batch % (len(x) - run.batch)
+        start = step * run.batch % rows_seen
         learner.step({POINT: x[start : start + run.batch]})
     seconds = time.process_time() - started
     batches = [(part.float(), part.float()) for part in rows["heldout"].split(4096)]
@@ -182,7 +190,7 @@ def sweeps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def run_of(line: dict[str, Any]) -> Run:
     """The run that a line of the results is of."""
-    return Run(**{name: line[name] for name in Run.__dataclass_fields__})
+    return Run(**{name: line[name] for name in Run.__dataclass_fields__ if name in line})
 
 
 def unexplained_at(runs: list[dict[str, Any]], lr: float) -> float:
@@ -209,7 +217,8 @@ def show_options(lines: list[dict[str, Any]]) -> None:
     print(f"{'FVE':>7}{'1 − FVE':>9}{'alive':>7}{'seconds':>9}   changed")
     for line in lines:
         ratio = (1 - line["fve"]) / (1 - lines[0]["fve"])
-        changed = {name: line[name] for name in ("recipe", "lr", "batch") if line[name] != lines[0][name]}
+        now, before = asdict(run_of(line)), asdict(run_of(lines[0]))
+        changed = {name: now[name] for name in ("recipe", "lr", "batch", "passes") if now[name] != before[name]}
         about = ", ".join(f"{k} {v}" for k, v in (line["options"] | changed).items()) or "nothing"
         print(f"{line['fve']:>7.4f}{ratio:>9.3f}{line['alive']:>7.2f}{line['cpu_seconds']:>9.0f}   {about}")
 

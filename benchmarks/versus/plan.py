@@ -14,7 +14,10 @@ STAGES = {
     "l0": "sparsities",
     "seed": "second seed",
     "point": "second hook point",
+    "twice": "the same tokens twice",
 }
+TWICE = ("ours/batch_topk", "ours/topk", "ours/gated")
+"""Trainers that go over the tokens a second time, which takes them about as long as the peers take for once."""
 PRECISION = {"dl/topk": 2.5e-3, "sl/batchtopk": 2.5e-3}
 """Trainers and learning rates that are run in float32 too, to see whether bfloat16 does harm."""
 FVE_PER_LOG_L0 = 0.06
@@ -39,11 +42,16 @@ class Cell(NamedTuple):
         return self.trainer.autocast and self.stage != "precision"
 
     @property
+    def passes(self) -> int:
+        """How often it goes over the tokens."""
+        return 2 if self.stage == "twice" else 1
+
+    @property
     def id(self) -> str:
         """Names the cell in files and results."""
         rate = "default" if self.lr is None else f"{self.lr:g}"
-        full = "/float32" if self.stage == "precision" else ""
-        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}{full}"
+        apart = {"precision": "/float32", "twice": "/twice"}.get(self.stage, "")
+        return f"{self.trainer.name}/{self.point}/lr={rate}/l0={self.target}/seed={self.seed}{apart}"
 
 
 def sweep(trainer: Trainer) -> list[Cell]:
@@ -51,9 +59,9 @@ def sweep(trainer: Trainer) -> list[Cell]:
     return [Cell("lr", trainer, FIRST, lr, TARGET) for lr in trainer.rates]
 
 
-def wanted(trainer: Trainer, results: Results) -> list[Cell]:
+def wanted(trainer: Trainer, results: Results, rates: Sequence[float | None] | None = None) -> list[Cell]:
     """The sweep from the middle outwards; a rate is left out once the next higher one is known to do worse than one
-    higher still."""
+    higher still, or where `rates` are given that do not hold it."""
     cells = {cell.lr: cell for cell in sweep(trainer)}
     lowest, low, middle, high = LEARNING_RATES
 
@@ -67,31 +75,27 @@ def wanted(trainer: Trainer, results: Results) -> list[Cell]:
         if not rises(low, middle):
             found.append(lowest)
     done = [lr for lr in cells if results.best_try(cells[lr].id)]
-    return [cells[lr] for lr in dict.fromkeys([*found, *done])]
+    return [cells[lr] for lr in dict.fromkeys([*found, *done]) if rates is None or lr in rates]
 
 
-def plan(trainers: Sequence[Trainer], results: Results) -> Iterator[Cell]:
+def plan(trainers: Sequence[Trainer], results: Results, rates: Sequence[float | None] | None = None) -> Iterator[Cell]:
     """All cells, the most important first; those at the best learning rate come once it is known."""
     for trainer in trainers:
-        yield from wanted(trainer, results)
+        yield from wanted(trainer, results, rates)
         if trainer.name in PRECISION:
             yield Cell("precision", trainer, FIRST, PRECISION[trainer.name], TARGET)
+        if trainer.name in TWICE:
+            yield Cell("twice", trainer, FIRST, None, TARGET)
+    known = [(t, cell.lr) for t in trainers if swept(t, results, rates) and (cell := best_cell(t, results))]
     for target in (target for target in TARGETS if target != TARGET):
-        yield from (Cell("l0", trainer, FIRST, lr, target) for trainer, lr in _best(trainers, results))
-    yield from (Cell("seed", trainer, FIRST, lr, TARGET, 1) for trainer, lr in _best(trainers, results))
-    yield from (Cell("point", trainer, SECOND, lr, TARGET) for trainer, lr in _best(trainers, results))
+        yield from (Cell("l0", trainer, FIRST, lr, target) for trainer, lr in known)
+    yield from (Cell("seed", trainer, FIRST, lr, TARGET, 1) for trainer, lr in known)
+    yield from (Cell("point", trainer, SECOND, lr, TARGET) for trainer, lr in known)
 
 
-def _best(trainers: Sequence[Trainer], results: Results) -> Iterator[tuple[Trainer, float | None]]:
-    for trainer in trainers:
-        cell = best_cell(trainer, results)
-        if cell is not None and swept(trainer, results):
-            yield trainer, cell.lr
-
-
-def swept(trainer: Trainer, results: Results) -> bool:
+def swept(trainer: Trainer, results: Results, rates: Sequence[float | None] | None = None) -> bool:
     """Whether every learning rate that is wanted has been tried."""
-    return all(results.tries(cell.id) or results.failed(cell.id) for cell in wanted(trainer, results))
+    return all(results.tries(cell.id) or results.failed(cell.id) for cell in wanted(trainer, results, rates))
 
 
 def best_cell(trainer: Trainer, results: Results) -> Cell | None:

@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+from .curves import curve
 from .plan import FIRST
 from .results import Record, Results, fve, l0
-from .tables import curve, curve_table, main_table, missing, precision_table, rate_table, repeat_table
+from .tables import (
+    curve_table,
+    lead_table,
+    main_table,
+    missing,
+    precision_table,
+    rate_table,
+    repeat_table,
+    twice_table,
+)
 from .trainers import BY_FAMILY, FAMILIES, LIBRARIES, TARGET
 
 BEGIN, END = "<!-- figures: begin (benchmarks/quality.py --report) -->", "<!-- figures: end -->"
@@ -50,14 +60,20 @@ def figures(results: Results) -> str:
         "![Cross-entropy recovered over active features per token](images/quality-ce.png)",
         "FVE / CE recovered, in per cent, at the best learning rate; the L0 reached where it is more than 5 % off.",
         curve_table(results),
+        "How many points of FVE the best of our recipes of a family lies above a peer, at exactly the L0 that the peer "
+        "has (between our runs, on a straight line over log L0):",
+        lead_table(results),
         "## Learning rates",
         f"FVE in per cent at an L0 of {TARGET}.",
         rate_table(results),
+        "## The same tokens twice",
+        "Against the peer that explains the most at its best learning rate, small differences in L0 allowed for:",
+        twice_table(results),
         "## A second seed, a second hook point",
         repeat_table(results),
         "## Precision",
         precision_table(results),
-        f"{done} runs, pilots among them; {spent:.1f} core hours in training steps.",
+        f"{done} runs, those of the search for coefficients among them; {spent:.1f} core hours in training steps.",
     ]
     if todo:
         parts += ["Not run yet:", "\n".join(f"- {line}" for line in todo)]

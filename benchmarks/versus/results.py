@@ -48,27 +48,23 @@ class Results:
         self.read()
 
     def tries(self, cell: str) -> list[Record]:
-        """The whole runs of a cell that came to an end, in their order."""
-        return [r for _, r in self._of(cell, "try") if "failed" not in r]
+        """The runs of a cell that came to an end, in their order."""
+        return [r for r in self._of(cell) if "failed" not in r]
 
-    def pilots(self, cell: str) -> list[Record]:
-        """The short runs of a cell."""
-        return [r for _, r in self._of(cell, "pilot") if "failed" not in r]
-
-    def started(self, cell: str, kind: str) -> int:
-        """How many runs of a kind were made, failed ones among them."""
-        return len(list(self._of(cell, kind)))
+    def started(self, cell: str) -> int:
+        """How many runs were made, failed ones among them."""
+        return len(list(self._of(cell)))
 
     def failed(self, cell: str) -> bool:
         """Whether a run of the cell failed."""
-        return any("failed" in r for kind in ("try", "pilot") for _, r in self._of(cell, kind))
+        return any("failed" in r for r in self._of(cell))
 
     def best_try(self, cell: str) -> Record | None:
-        """The whole run whose sparsity is nearest to what was wanted."""
+        """The run whose sparsity is nearest to what was wanted."""
         return min(self.tries(cell), key=lambda r: abs(math.log(l0(r) / r["target"])), default=None)
 
-    def _of(self, cell: str, kind: str) -> Iterator[tuple[str, Record]]:
-        return ((name, r) for name, r in sorted(self.records.items()) if name.startswith(f"{cell}/{kind}"))
+    def _of(self, cell: str) -> Iterator[Record]:
+        return (r for name, r in sorted(self.records.items()) if name.startswith(f"{cell}/try"))
 
 
 def l0(record: Record) -> float:

@@ -1,6 +1,7 @@
 """Activations in files: the same rows in the same order for everybody."""
 
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,18 @@ def heldout_file(cache: Path) -> Path:
 
 
 def batches(cache: Path, point: str, steps: int, seed: int) -> Iterator[Tensor]:
-    """`steps` batches; seed 0 reads them in the order of the file, any other in an order of its own."""
+    """`steps` batches; seed 0 reads them in the order of the file, any other in an order of its own.
+
+    More than the file has are read in whole passes over it.
+    """
     with safe_open(train_file(cache), framework="pt") as file:
         rows: Any = file.get_slice(point)
         available = rows.get_shape()[0] // BATCH
-        if steps > available:
-            raise SystemExit(f"{train_file(cache)} holds {available} batches, not {steps}")
+        if steps > available and steps % available:
+            raise SystemExit(f"{train_file(cache)} holds {available} batches, of which {steps} are no whole passes")
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(available, generator=generator).tolist() if seed else range(available)
-        for number in list(order)[:steps]:
+        for number in islice(cycle(order), steps):
             yield rows[number * BATCH : (number + 1) * BATCH].float()
 
 

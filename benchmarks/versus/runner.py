@@ -15,7 +15,7 @@ from .plan import Cell, plan
 from .results import Results
 from .rows import BATCH
 from .score import score
-from .search import PILOT_STEPS, next_run
+from .search import next_run
 from .trainers import Trainer
 
 WIDTH = 4096
@@ -31,6 +31,8 @@ class Runner:
     cache: Path
     peers: Path | None
     """The Python of an environment with dictionary_learning and SAELens."""
+    rates: Sequence[float | None] | None = None
+    """The learning rates to run, None among them being the default; by default all."""
 
     def work(self, trainers: Sequence[Trainer], stages: Sequence[str]) -> None:
         """Runs what is missing, in the order of the plan."""
@@ -54,10 +56,10 @@ class Runner:
                 self.results.add(id=name, metrics=metrics)
                 print(f"{name}: L0 {metrics['l0']:.1f}, FVE {metrics['fve']:.4f}", flush=True)
 
-    def _next(self, trainers: Sequence[Trainer], stages: Sequence[str]) -> tuple[Cell, str, float | None] | None:
-        for cell in plan(trainers, self.results):
+    def _next(self, trainers: Sequence[Trainer], stages: Sequence[str]) -> tuple[Cell, float | None] | None:
+        for cell in plan(trainers, self.results, self.rates):
             if cell.stage in stages and (run := next_run(cell, self.results)):
-                return cell, *run
+                return cell, run.coefficient
         return None
 
     def _unscored(self) -> list[str]:
@@ -77,12 +79,12 @@ class Runner:
     def _folder(self, name: str) -> Path:
         return self.cache / "runs" / name.replace("/", "_")
 
-    def _run(self, cell: Cell, kind: str, coefficient: float | None) -> None:
-        name = f"{cell.id}/{kind}={self.results.started(cell.id, kind) + 1}"
+    def _run(self, cell: Cell, coefficient: float | None) -> None:
+        name = f"{cell.id}/try={self.results.started(cell.id) + 1}"
         folder = self._folder(name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        job = self._job(cell, kind, coefficient)
+        job = self._job(cell, coefficient)
         (folder / "job.json").write_text(json.dumps(job))
         done = self._start(cell.trainer, folder)
         kept = {key: job[key] for key in ("target", "coefficient", "autocast", "steps")}
@@ -93,14 +95,12 @@ class Runner:
             result: dict[str, Any] = {"failed": done.stderr[-500:]}
         else:
             result = json.loads((folder / "result.json").read_text())
-        if kind == "pilot":
-            shutil.rmtree(folder)
         self.results.add(id=name, **kept, **result)
         print(
             f"{name}: {result.get('quick', result.get('failed'))}, {result.get('core_minutes', 0):.2f} min", flush=True
         )
 
-    def _job(self, cell: Cell, kind: str, coefficient: float | None) -> dict[str, Any]:
+    def _job(self, cell: Cell, coefficient: float | None) -> dict[str, Any]:
         return {
             "library": cell.trainer.library,
             "architecture": cell.trainer.architecture,
@@ -109,7 +109,7 @@ class Runner:
             "target": cell.target,
             "coefficient": coefficient,
             "seed": cell.seed,
-            "steps": STEPS if kind == "try" else PILOT_STEPS,
+            "steps": cell.passes * STEPS,
             "cache": str(self.cache.resolve()),
             "width": WIDTH,
             "batch": BATCH,

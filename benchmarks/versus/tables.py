@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from .plan import FIRST, PRECISION, SECOND, STAGES, Cell, best_cell, comparable, plan, sweep
+from .curves import curve, lead
+from .plan import FIRST, PRECISION, SECOND, STAGES, TWICE, Cell, best_cell, comparable, plan, sweep
 from .results import Record, Results, fve, l0
 from .search import next_run
 from .trainers import BY_FAMILY, FAMILIES, LEARNING_RATES, LIBRARIES, TARGET, TARGETS, TRAINERS, Trainer
@@ -77,6 +78,16 @@ def curve_table(results: Results) -> str:
     return table(["", *[f"L0 about {target}" for target in TARGETS]], rows)
 
 
+def lead_table(results: Results) -> str:
+    """What the best of our recipes of the family explains beyond a peer, in points, at the L0 that the peer has."""
+    rows = []
+    for trainer in (trainer for trainer in BY_FAMILY if trainer.library != "ours"):
+        leads = [lead(trainer, target, results) for target in TARGETS]
+        if any(points is not None for points in leads):
+            rows.append([label(trainer), *[NONE if points is None else f"{100 * points:+.1f}" for points in leads]])
+    return table(["", *[f"L0 about {target}" for target in TARGETS]], rows)
+
+
 def repeat_table(results: Results) -> str:
     """The best learning rate with a second seed, and at a second hook point."""
     rows = []
@@ -90,6 +101,26 @@ def repeat_table(results: Results) -> str:
             rows.append([label(trainer), fve_at(best[1]), fve_at(seed), fve_at(point), _ce(point)])
     headers = [f"FVE (%), `{FIRST}`", "second seed", f"`{SECOND}`", f"CE recovered (%), `{SECOND}`"]
     return table(["", *headers], rows)
+
+
+def twice_table(results: Results) -> str:
+    """Our recipes after a second pass over the tokens, against the best peer, small differences in L0 allowed for."""
+    peers = {t: best for t in BY_FAMILY if t.library != "ours" and (best := _best(t, results))}
+    if not peers:
+        return table([], [])
+    first, (_, peer) = max(peers.items(), key=lambda item: comparable(item[1][1]))
+    rows = [[label(first), *_cost(peer), NONE]]
+    for name in TWICE:
+        for what, stage in (("one pass", "lr"), ("two passes", "twice")):
+            run = results.best_try(Cell(stage, TRAINERS[name], FIRST, None, TARGET).id)
+            if run:
+                less = 1 - (1 - comparable(run)) / (1 - comparable(peer))
+                rows.append([f"{label(TRAINERS[name])}, {what}", *_cost(run), f"{100 * less:.0f} %"])
+    return table(["", "L0", "FVE (%)", "CE recovered (%)", "core minutes", "less unexplained"], rows)
+
+
+def _cost(record: Record) -> list[str]:
+    return [f"{l0(record):.1f}", percent(fve(record)), _ce(record), minutes(record)]
 
 
 def precision_table(results: Results) -> str:
@@ -115,13 +146,6 @@ def missing(results: Results) -> list[str]:
         f"{label(trainer)}: " + ", ".join(f"{count} × {what}" for what, count in counts.items())
         for trainer, counts in found.items()
     ]
-
-
-def curve(trainer: Trainer, results: Results) -> dict[int, Record]:
-    """The runs at the best learning rate, by the sparsity that was wanted."""
-    best = _best(trainer, results)
-    runs = {target: results.best_try(best[0]._replace(target=target).id) for target in TARGETS} if best else {}
-    return {target: run for target, run in runs.items() if run}
 
 
 def default_run(trainer: Trainer, results: Results) -> Record | None:

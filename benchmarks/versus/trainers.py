@@ -29,7 +29,8 @@ class Trainer:
     default_lr: float | None = None
     """The library's own learning rate at this width; None where only the library knows it."""
     start: float = 1.0
-    """Where the search for a coefficient begins."""
+    """Where the search for a coefficient begins: about where our own recipe of the same loss ends, in the scale of the
+    library, at an L0 of 32."""
     autocast: bool = True
     """Matrix products in bfloat16."""
     settings: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -61,13 +62,13 @@ PEERS = [
     _sl("batchtopk", "batch_topk"),
     _dl("jumprelu", "jumprelu", 7e-5, autocast=False),
     _sl("jumprelu", "jumprelu", knob="coefficient", start=1.0, autocast=False),
-    _dl("april", "l1", 1e-3, knob="coefficient", start=0.05),
-    _sl("standard", "l1", knob="coefficient", start=1.0),
-    _dl("gated", "gated", 5e-5, knob="coefficient", start=0.05),
-    _sl("gated", "gated", knob="coefficient", start=1.0),
+    _dl("april", "l1", 1e-3, knob="coefficient", start=0.1),
+    _sl("standard", "l1", knob="coefficient", start=1.5),
+    _dl("gated", "gated", 5e-5, knob="coefficient", start=0.17),
+    _sl("gated", "gated", knob="coefficient", start=2.7),
     _dl("matryoshka", "matryoshka", 4e-4),
     _sl("matryoshka", "matryoshka"),
-    _dl("standard", "l1", 1e-3, knob="coefficient", start=0.05),
+    _dl("standard", "l1", 1e-3, knob="coefficient", start=0.1),
     _dl("p_anneal", "l1", 1e-3, knob="coefficient", start=0.05),
     _sl("jumprelu_quadratic", "jumprelu", autocast=False),
 ]
@@ -81,7 +82,11 @@ _FAMILIES = {
     "matryoshka": ["matryoshka"],
 }
 FAMILIES = tuple(_FAMILIES)
-OURS = [Trainer("ours", recipe, family) for family, names in _FAMILIES.items() for recipe in names]
+_AUTO = {"l1": 6e-3}
+"""What `lr: auto` is at this size, where it was fitted to one of the rates above."""
+OURS = [
+    Trainer("ours", name, family, default_lr=_AUTO.get(name)) for family, names in _FAMILIES.items() for name in names
+]
 TRAINERS = {trainer.name: trainer for trainer in [*PEERS, *OURS]}
 BY_FAMILY = [t for family in FAMILIES for t in [*OURS, *PEERS] if t.family == family]
 """In the order of tables: ours, then the peers, family by family."""

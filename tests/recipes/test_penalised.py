@@ -66,6 +66,20 @@ def test_the_controller_finds_the_coefficient_of_a_system_that_answers_slowly(st
     assert l0 == pytest.approx(25, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["entropy", "april_l1"])
+def test_the_controller_keeps_up_with_a_system_that_drifts(name: str):
+    """As above, but as long as features learn, L0 grows at any coefficient: by a factor of e in half of the run."""
+    steps, l0, size = 2000, 500.0, 500.0
+    recipe = dataclasses.replace(recipes[name](target_l0=25.0), lr_decay=0.6)  # pyright: ignore[reportCallIssue]
+    assert isinstance(recipe, Penalised)
+    moment, loss = Moment(0, steps, 16, Pressure(1.0)), loss_of(recipe, Moment(0, steps, 16))
+    for step in range(steps):
+        size *= math.exp(2 * recipe.lr_scale(moment) / steps)
+        l0 += (size / (1 + 20 * recipe.coefficient(moment)) - l0) / 30
+        moment = Moment(step + 1, steps, 16, recipe.pressure(moment, l0, loss))
+    assert l0 == pytest.approx(25, rel=0.02)
+
+
 def test_the_controller_stands_still_while_l0_cannot_answer():
     recipe = L1Recipe(target_l0=25.0, sparsity_warmup=0.1, resample_at=())
     first = recipe.pressure(Moment(0, 1000, 16), 400.0, loss_of(recipe, Moment(0, 1000, 16)))

@@ -13,9 +13,6 @@ USUAL_L0 = 32.0
 """The L0 that `auto` leads to where no paper says how to set the coefficient."""
 MEMORY = 0.9
 """How much of the moving average of L0 is kept at each step."""
-LARGEST_ERROR = 1 / 3
-"""Of log L0, as the controller sees it. λ follows L0 from afar no faster than features can learn: one that rises while
-they still point anywhere has killed them by the time L0 answers."""
 LONGEST_WARMUP = 0.2
 """Of the sparsity term where λ is sought: it cannot be found while the warm-up changes its effect."""
 
@@ -34,6 +31,9 @@ class Penalised(Recipe):
     """Of the controller: units of log λ in a whole run at an error of one unit of log L0."""
     damping: ClassVar[float] = 0.5
     """Of the controller: units of log λ at once at an error of one unit of log L0."""
+    largest_error: ClassVar[float] = 1 / 3
+    """Of log L0, as the controller sees it. λ follows L0 from afar no faster than features can learn: one that rises
+    while they still point anywhere has killed them by the time L0 answers."""
     paper_sparsity: ClassVar[float | None] = None
     """The λ that the paper gives for activations of the recipe's scale, if it gives one."""
 
@@ -84,7 +84,7 @@ class Penalised(Recipe):
         start = self.start_pressure().coefficient
         mean = l0 if old.l0 is None else MEMORY * old.l0 + (1 - MEMORY) * l0
         error = math.log(max(mean, 1e-3) / self.goal)
-        error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
+        error = min(max(error, -self.largest_error), self.largest_error)
         # What is summed up while L0 cannot answer, for want of a penalty or of a learning rate, would be too much.
         answer = self._warmup(moment) * self.lr_scale(moment)
         integral = old.integral + self.gain / moment.steps * error * answer
