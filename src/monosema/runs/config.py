@@ -86,6 +86,9 @@ class RunConfig(ReadConfig):
     """Tokens after which a checkpoint is saved and kept for good."""
     non_finite: Literal["stop", "skip"] = "stop"
     """What a loss that is NaN or infinite does: stop the run and save the batch, or skip the batch and count it."""
+    together: bool = False
+    """Also measure what is left of the model's predictions when all dictionaries take their places at once, such as a
+    transcoder for every MLP."""
     evaluate_every: int | None = None
     """Measure on a part of the held-out text each time this many tokens were trained on."""
     log_every: int = 10
@@ -106,9 +109,20 @@ class RunConfig(ReadConfig):
             raise InputError(
                 f"{self.tokens} tokens in batches of {self.batch_size}", expected="tokens for at least one batch"
             )
+        if self.together:
+            self._check_apart()
         names = [d.name for d in self.dictionaries if d.name is not None]
         if len(set(names)) < len(names):
             raise InputError(f"dictionaries named {', '.join(names)}", expected="a different name for each")
+
+    def _check_apart(self) -> None:
+        written = [d.target or d.site for d in self.dictionaries]
+        if self.activations is not None or len(set(written)) < len(written):
+            raise InputError(
+                f"all dictionaries together, which write {', '.join(written)}",
+                expected="a model, and one dictionary for each hook point in it",
+                hint="leave together out, or train fewer dictionaries",
+            )
 
     @property
     def steps(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from monosema.analysis import Example
 from monosema.analysis.render import one_line
 from monosema.config import to_dict
-from monosema.evaluation import table_rows
+from monosema.evaluation import table_rows, together_table
 from monosema.files import write_atomically, write_text
 from monosema.runs.definitions import DETAILS, percent
 from monosema.runs.drawing import DARK, LIGHT, Picture, Series, family_series, series_of
@@ -37,6 +37,7 @@ def write_report(folder: Path, result: RunResult) -> Path:
         title=_title(result),
         lead=_lead(result),
         summary=table_rows(result.metrics),
+        together=None if result.together is None else together_table(result.together, len(result.metrics)),
         groups=_groups(result, sections),
         details=_details(result, sections),
         sections=sections,

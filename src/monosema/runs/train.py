@@ -19,7 +19,7 @@ from monosema.files import write_json, write_tensors
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data, as_in_its_store, open_data
 from monosema.runs.interrupt import StopBetweenSteps, Stopped
-from monosema.runs.measure import HeldoutEvaluation, measure
+from monosema.runs.measure import HeldoutEvaluation, measure, measure_together
 from monosema.runs.report import write_report
 from monosema.runs.resolve import resolve, spec_of
 from monosema.runs.result import RunResult
@@ -92,6 +92,7 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: 
     measuring_started = time.perf_counter()
     training = past.seconds + measuring_started - training_started
     found, examples = measure(dictionaries, data.heldout)
+    together = measure_together(dictionaries, data.heldout) if config.together else None
     ended = time.perf_counter()
     result = RunResult(
         config=config,
@@ -105,6 +106,7 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: 
             "measuring": ended - measuring_started,
         },
         facts=_facts(config, data, learners, training),
+        together=together,
     )
     write_report(out, result)
     write_json(out / METRICS, _as_json(result))
@@ -249,6 +251,7 @@ def _facts(config: RunConfig, data: Data, learners: Mapping[str, Learner], secon
 def _as_json(result: RunResult) -> dict[str, Any]:
     return {
         "dictionaries": {name: asdict(metrics) for name, metrics in result.metrics.items()},
+        **({} if result.together is None else {"together": asdict(result.together)}),
         "seconds": dict(result.seconds),
         **result.facts,
     }
