@@ -9,6 +9,7 @@ import torch
 from monosema.errors import InputError
 from monosema.recipes import Loss, Moment, Pressure, recipes
 from monosema.recipes.april_l1 import AprilL1Recipe
+from monosema.recipes.exchange import Forward
 from monosema.recipes.jumprelu import JumpReLURecipe
 from monosema.recipes.l1 import L1Recipe
 from monosema.recipes.p_anneal import FLOOR, PAnnealRecipe, power_sum
@@ -111,10 +112,18 @@ def test_each_fall_of_the_exponent_keeps_the_size_of_the_penalty():
     assert changes == 2
 
 
+def one_row() -> Forward:
+    dictionary = dictionary_for(PAnnealRecipe())
+    x = batch_for(dictionary)[0][:1]
+    pre = dictionary.lazy_preactivations(x)
+    return Forward(dictionary, x, x, pre, pre.dense, x)
+
+
 def test_powers_are_continuous_at_the_floor_and_have_finite_slopes_at_zero():
     f = torch.tensor([[0.0, FLOOR / 2, FLOOR, 2 * FLOOR, 1.0]], requires_grad=True)
-    power_sum(f, 0.2).backward()
+    batch = one_row()
+    power_sum(batch, f, 0.2).backward()
     assert f.grad is not None
     assert f.grad.isfinite().all()
-    below, above = (power_sum(torch.tensor([[FLOOR * factor]]), 0.2) for factor in (0.9999, 1.0001))
+    below, above = (power_sum(batch, torch.tensor([[FLOOR * factor]]), 0.2) for factor in (0.9999, 1.0001))
     assert below.item() == pytest.approx(above.item(), rel=1e-3)

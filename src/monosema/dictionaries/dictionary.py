@@ -12,6 +12,7 @@ from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.spec import Spec
 from monosema.errors import InputError
 from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.ranks import ALONE
 
 
 class Dictionary(nn.Module):
@@ -28,6 +29,7 @@ class Dictionary(nn.Module):
         super().__init__()
         self.spec = spec
         self.metadata = metadata or {}
+        self.ranks = ALONE  # else it holds a part of the features, and its codes add up to a part of the output
         self.encoder: Map = maps[spec.encoder]()
         self.decoder: Map = maps[spec.decoder]()
         self.activation = activation
@@ -45,10 +47,8 @@ class Dictionary(nn.Module):
 
     def preactivations(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """What the activation function is given: `(x − input_bias) W_enc + b_enc`."""
-        x = self._checked(x)
-        if self.input_bias is not None:
-            x = x - self.input_bias
-        return self.encoder.apply(x, self.W_enc, self.b_enc)
+        x, shift = self._checked(x), self._shift()
+        return self.encoder.apply(x if shift is None else x - shift, self.W_enc, self.b_enc)
 
     def lazy_preactivations(self, x: Float[Tensor, "batch d_in"]) -> Preactivations:
         """The same for those who may need a part of it alone."""
@@ -56,7 +56,7 @@ class Dictionary(nn.Module):
             raise InputError(
                 f"activations of shape {list(x.shape)}", expected="[batch, d_in]", hint="flatten them first"
             )
-        return Preactivations(self.encoder, self._checked(x), self.W_enc, self.b_enc, self.input_bias)
+        return Preactivations(self.encoder, self._checked(x), self.W_enc, self.b_enc, self._shift(), self.ranks)
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
@@ -79,10 +79,16 @@ class Dictionary(nn.Module):
         """
         if self.W_skip is not None and x is None:
             raise InputError("codes alone", expected="decode(codes, x): this dictionary has a skip connection from x")
-        if not isinstance(codes, Tensor):
-            return self.decoder.apply_sparse(codes, self.W_dec) + self.decode_nothing(x)
-        out = self.decoder.apply(codes, self.W_dec, self.b_dec)
-        return out if self.W_skip is None or x is None else out + self._checked(x) @ self.W_skip
+        return self.decode_features(codes) + self.decode_nothing(x)
+
+    def decode_features(
+        self, codes: Float[Tensor, "*batch width"] | SparseCodes | RaggedCodes, weight: Tensor | None = None
+    ) -> Float[Tensor, "*batch d_out"]:
+        """What the features add to the output, `codes W_dec`, or the same with another weight."""
+        weight = self.W_dec if weight is None else weight
+        dense = isinstance(codes, Tensor)
+        out = self.decoder.apply(codes, weight) if dense else self.decoder.apply_sparse(codes, weight)
+        return self.ranks.features.sum(out)
 
     def decode_nothing(self, x: Float[Tensor, "*batch d_in"] | None) -> Float[Tensor, "*any d_out"]:
         """What stands before any feature adds to it: `b_dec (+ x W_skip)`."""
@@ -119,6 +125,9 @@ class Dictionary(nn.Module):
             self.b_in.div_(scale_in)
         if self.W_skip is not None:
             self.W_skip.mul_(scale_in / scale_out)
+
+    def _shift(self) -> Float[Tensor, " d_in"] | None:
+        return None if self.input_bias is None else self.ranks.features.shared(self.input_bias)
 
     def _checked(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.spec.d_in:

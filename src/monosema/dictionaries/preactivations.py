@@ -7,7 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.dictionaries.maps import Map
+from monosema.dictionaries.winners import largest_of_all
 from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.ranks import ALONE, Ranks
 
 
 @dataclass
@@ -24,6 +26,8 @@ class Preactivations:
     bias: Float[Tensor, " width"]
     shift: Float[Tensor, " d_in"] | None
     """The input bias, if there is one."""
+    ranks: Ranks = ALONE
+    """Who has the other features, and the other rows: what is largest is so among all of them."""
     entries: RaggedCodes | None = field(default=None, init=False)
     """What `above` found last."""
 
@@ -34,10 +38,15 @@ class Preactivations:
 
     def largest(self, k: int) -> SparseCodes:
         """The `k` largest of `relu(pre)` in each row."""
-        return self.encoder.largest(self.x, self.weight, self.bias, k, self.shift)
+        codes = self.encoder.largest(self.x, self.weight, self.bias, min(k, len(self.bias)), self.shift)
+        if self.ranks.features.size == 1:
+            return codes
+        return codes._replace(values=codes.values * self.ranks.features.among_largest(codes.values, k))
 
     def largest_of_batch(self, k: int, guess: float) -> RaggedCodes:
         """The `k * batch` largest of `relu(pre)` over the whole batch; `guess` is about the smallest of them."""
+        if self.ranks.all.size > 1:
+            return largest_of_all(self.above, k * len(self.x) * self.ranks.rows.size, guess, self.ranks.all)
         return self.encoder.largest_of_batch(self.x, self.weight, self.bias, k, self.shift, guess)
 
     def above(self, bound: Float[Tensor, "*width_or_one"]) -> RaggedCodes:

@@ -52,7 +52,7 @@ class SparseCodes(NamedTuple):
     def ragged(self) -> RaggedCodes:
         """The same entries, row after row."""
         batch, k = self.indices.shape
-        offsets = torch.arange(0, batch * k + 1, max(k, 1), device=self.indices.device)
+        offsets = k * torch.arange(batch + 1, device=self.indices.device)
         return RaggedCodes(offsets, self.indices.flatten(), self.values.flatten(), self.width)
 
     def to_dense(self) -> Float[Tensor, "batch width"]:

@@ -4,7 +4,7 @@ The product is made a few rows at a time, in one buffer that stays in the proces
 A training step then costs one dense product, and all else touches the chosen entries alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -63,16 +63,36 @@ def encode_batch_topk(
             too low costs memory; the result is the same.
     """
     centred = x if shift is None else (x - shift).detach()
-    wanted, bound = k * len(x), max(MARGIN * guess, 0.0)
-    codes = _above(centred, weight, bias, torch.full((), bound, device=x.device))
-    while len(codes.values) < wanted and bound > 0:
-        bound = bound / 2 if bound > 0.1 * guess else 0.0
+    wanted = k * len(x)
+
+    def look(bound: float) -> tuple[RaggedCodes, int]:
         codes = _above(centred, weight, bias, torch.full((), bound, device=x.device))
+        return codes, len(codes.values)
+
+    codes, _ = enough_entries(look, wanted, guess)
     if len(codes.values) > wanted:
         kept = torch.zeros_like(codes.columns, dtype=torch.bool)
         kept[codes.values.topk(wanted, sorted=False).indices] = True
         codes = codes.only(kept)
     return codes._replace(values=_with_gradients(codes, x, weight, bias, shift, centred))
+
+
+def enough_entries(
+    look: Callable[[float], tuple[RaggedCodes, int]], wanted: int, guess: float
+) -> tuple[RaggedCodes, int]:
+    """Looks below a guess, and farther down, until `wanted` entries are found, or all that are above zero.
+
+    Args:
+        look: the entries above a bound, and how many there are in all, of which these may be a part.
+        wanted: how many are enough.
+        guess: about the smallest of those that are wanted.
+    """
+    bound = max(MARGIN * guess, 0.0)
+    codes, count = look(bound)
+    while count < wanted and bound > 0:
+        bound = bound / 2 if bound > 0.1 * guess else 0.0
+        codes, count = look(bound)
+    return codes, count
 
 
 def encode_above(

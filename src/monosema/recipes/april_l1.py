@@ -50,6 +50,6 @@ class AprilL1Recipe(Penalised):
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s Σ_j f_j ‖d_j‖."""
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), l1(batch.codes, batch.dictionary.decoder_norms())),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
+            "l1": Term(self.coefficient(moment), l1(batch, batch.codes, batch.dictionary.decoder_norms())),
         }

@@ -1,6 +1,7 @@
 """AuxK: dead features learn to explain what the living leave over (Gao et al. 2024, arXiv 2406.04093, appendix A.2)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -20,13 +21,19 @@ def auxk_loss(
     Zero where no feature is dead, or where the error does not vary. The error is a constant: it is not pulled
     towards what the dead can explain.
     """
-    if len(dead) == 0:
+    ranks = dictionary.ranks
+    k = min(k_aux, ranks.features.total(len(dead)))
+    if k == 0:
         return error.new_zeros(())
-    values, places = pre.topk(min(k_aux, len(dead)), dim=1, sorted=False)
-    codes = SparseCodes(dead[places], values.relu(), len(dictionary.W_dec))
+    values, places = pre.topk(min(k, len(dead)), dim=1, sorted=False)
+    own = F.pad(values.detach(), (0, k - values.shape[1]), value=-torch.inf)  # others may have more
+    kept = ranks.features.among_largest(own, k)[:, : values.shape[1]]
+    codes = SparseCodes(dead[places], values.relu() * kept, len(dictionary.W_dec))
     error = error.detach().float()
-    explained = dictionary.decoder.apply_sparse(codes, dictionary.W_dec)
-    variation = (error - error.mean(0)).square().sum()
+    explained = dictionary.decode_features(codes)
+    mean = ranks.rows.sum(error.sum(0)) / (len(error) * ranks.rows.size)
+    variation, size = ranks.rows.sum(torch.stack([(error - mean).square().sum(), error.square().sum()]))
     # Of an error that does not vary, rounding leaves a little; dividing by it would drown every other gradient.
-    varies = variation > torch.finfo(error.dtype).eps * error.square().sum()
-    return (error - explained.float()).square().sum() * torch.where(varies, 1 / variation, 0.0)
+    varies = variation > torch.finfo(error.dtype).eps * size
+    left = ranks.rows.sum((error - explained.float()).square().sum())
+    return left * torch.where(varies, 1 / variation, 0.0)

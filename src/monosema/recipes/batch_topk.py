@@ -50,7 +50,7 @@ class BatchTopKFamily(TopKFamily):
         """Restores constraints and moves the threshold; a batch with nothing active leaves it as it is."""
         super().after_step_(dictionary, loss)
         assert isinstance(loss.codes, RaggedCodes)
-        threshold, smallest = _threshold(dictionary), _smallest_kept(loss.codes.values)
+        threshold, smallest = _threshold(dictionary), dictionary.ranks.all.min(_smallest_kept(loss.codes.values))
         threshold.lerp_(torch.where(smallest.isfinite(), smallest, threshold), 1 - self.threshold_decay)
 
 

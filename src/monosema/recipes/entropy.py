@@ -13,14 +13,14 @@ from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, squared_error
 
 
-def code_entropy(f: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+def code_entropy(batch: Forward, f: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
     """Mean over the batch of H(f / Σf) in nats, for f ≥ 0; a row of zeros has none."""
     f = f.float()
-    total = f.sum(1).clamp_min(torch.finfo(f.dtype).tiny)
+    tiny, features = torch.finfo(f.dtype).tiny, batch.dictionary.ranks.features
+    total = features.sum(f.sum(1))
     # H = log S − Σ f log f / S, whose gradient is finite where f is zero.
-    return (total.log() - (f * f.clamp_min(torch.finfo(f.dtype).tiny).log()).sum(1) / total)[f.sum(1) > 0].sum() / len(
-        f
-    )
+    entropy = total.clamp_min(tiny).log() - features.sum((f * f.clamp_min(tiny).log()).sum(1)) / total.clamp_min(tiny)
+    return batch.mean(entropy[total > 0].sum())
 
 
 @recipes.register("entropy")
@@ -38,6 +38,6 @@ class EntropyRecipe(Penalised):
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s H(f / Σf)."""
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "entropy": Term(self.coefficient(moment), code_entropy(batch.dense_codes())),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
+            "entropy": Term(self.coefficient(moment), code_entropy(batch, batch.dense_codes())),
         }

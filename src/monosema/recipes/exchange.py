@@ -57,6 +57,16 @@ class Forward(NamedTuple):
     codes: Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
     reconstruction: Float[Tensor, "batch d_out"]
 
+    def mean(self, total: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The mean over the batch of what sums up to `total` over the rows that are here."""
+        rows = self.dictionary.ranks.rows
+        return rows.sum(total) / (len(self.x) * rows.size)
+
+    def mean_of_features(self, total: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The mean over the batch of what sums up to `total` over the rows and the features that are here."""
+        ranks = self.dictionary.ranks
+        return ranks.all.sum(total) / (len(self.x) * ranks.rows.size)
+
     def dense_codes(self) -> Float[Tensor, "batch width"]:
         """The codes with their zeros."""
         return self.codes if isinstance(self.codes, Tensor) else self.codes.to_dense()

@@ -51,10 +51,7 @@ def auxiliary_error(
     )
     if frozen:
         weight, bias = weight.detach(), bias.detach()
-    decoder = dictionary.decoder
-    dense = isinstance(gate, Tensor)
-    explained = decoder.apply(gate, weight, bias) if dense else decoder.apply_sparse(gate, weight) + bias
-    return squared_error(batch.y, explained + skipped)
+    return squared_error(batch, dictionary.decode_features(gate, weight) + bias + skipped)
 
 
 @recipes.register("gated")
@@ -68,7 +65,7 @@ class GatedRecipe(GatedFamily):
         """R, the L1 norm of the gate, and the auxiliary reconstruction."""
         gate = opened(batch)
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), l1(gate)),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
+            "l1": Term(self.coefficient(moment), l1(batch, gate)),
             "auxiliary": Term(1.0, auxiliary_error(batch, gate, frozen=True)),
         }

@@ -25,7 +25,7 @@ class GatedAnnealRecipe(Annealed):
         """R, the annealed penalty on the gate, and the auxiliary reconstruction."""
         gate = opened(batch)
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            **self.annealed(gate, moment),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
+            **self.annealed(batch, gate, moment),
             "auxiliary": Term(1.0, auxiliary_error(batch, gate, frozen=True)),
         }

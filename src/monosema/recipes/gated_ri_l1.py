@@ -29,7 +29,7 @@ class GatedRiL1Recipe(GatedFamily):
         gate, norms = opened(batch), batch.dictionary.decoder_norms()
         norms = norms.detach() if self.frozen else norms
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), l1(gate, norms)),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
+            "l1": Term(self.coefficient(moment), l1(batch, gate, norms)),
             "auxiliary": Term(1.0, auxiliary_error(batch, gate, self.frozen)),
         }

@@ -1,6 +1,7 @@
 """Ghost gradients: dead features learn to explain half of the residual (Anthropic's January 2024 update)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -17,14 +18,16 @@ def ghost_loss(
 
     The residual e and both scales are constants; only the dead features learn from it. Zero where no feature is dead.
     """
-    if len(dead) == 0:
+    ranks = dictionary.ranks
+    if ranks.features.total(len(dead)) == 0:
         return error.new_zeros(())
     error, chosen = error.detach().float(), pre.float()
     # ê is scaled per row anyway, so that exp may start from the row's largest and never overflows.
-    codes = (chosen - chosen.detach().amax(1, keepdim=True)).exp()
-    ghost = (codes @ dictionary.W_dec[dead]).float()
+    largest = ranks.features.max(F.pad(chosen.detach(), (0, 1), value=-torch.inf).amax(1, keepdim=True))
+    ghost = ranks.features.sum((chosen - largest).exp() @ dictionary.W_dec[dead]).float()
     tiny = torch.finfo(ghost.dtype).tiny
     scale = error.norm(dim=1, keepdim=True) / (2 * ghost.detach().norm(dim=1, keepdim=True)).clamp_min(tiny)
-    distance = (error - scale * ghost).square().sum(1).mean()
-    size = error.square().sum(1).mean()
+    rows = len(error) * ranks.rows.size
+    distance = ranks.rows.sum((error - scale * ghost).square().sum()) / rows
+    size = ranks.rows.sum(error.square().sum()) / rows
     return distance * (size / distance.detach().clamp_min(tiny))

@@ -19,6 +19,7 @@ class HierarchicalTopKRecipe(TopKFamily):
     """
 
     name: ClassVar[str] = "hierarchical_topk"
+    divides: ClassVar[bool] = False  # its budgets follow the order of all of a row's features
 
     budgets: tuple[int, ...] = ()
     """Numbers of active features whose errors are averaged; by default all from 1 to k. The last is k."""
@@ -46,5 +47,5 @@ class HierarchicalTopKRecipe(TopKFamily):
         ends = (*self.budgets[:-1], stored) if self.budgets else tuple(range(1, stored + 1))
         prefixes = prefix_decode(batch.codes, batch.dictionary.W_dec, ends)
         rest = (batch.y - batch.dictionary.decode_nothing(batch.x))[:, None] - prefixes
-        by_budget = rest.float().square().sum(2).mean(0)
+        by_budget = batch.mean(rest.float().square().sum((0, 2)))
         return {"error": Term(0.0, by_budget[-1]), "budgets": Term(1.0, by_budget.mean())}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, Preactivations, step_kernels
 from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.ranks import Ranks
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
 from monosema.recipes.penalised import USUAL_L0, Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
@@ -73,7 +74,7 @@ class JumpReLUFamily(Penalised):
         if self.bandwidth == "auto":
             jumprelu.bandwidth.fill_(max(jumprelu.start, TINY))
         if self.adaptive_bandwidth:
-            jumprelu.bandwidth.copy_(self._spread(dictionary.preactivations(x)))
+            jumprelu.bandwidth.copy_(self._spread(dictionary.preactivations(x), dictionary.ranks))
 
     @torch.no_grad()
     def after_step_(self, dictionary: Dictionary, loss: Loss) -> None:
@@ -82,11 +83,13 @@ class JumpReLUFamily(Penalised):
         jumprelu = jumprelu_of(dictionary)
         jumprelu.threshold.clamp_(min=0)  # below zero inactive features would pass
         if self.adaptive_bandwidth:
-            jumprelu.bandwidth.lerp_(self._spread(loss.pre.dense), 1 - SLOW)
+            jumprelu.bandwidth.lerp_(self._spread(loss.pre.dense, dictionary.ranks), 1 - SLOW)
 
-    def _spread(self, pre: Float[Tensor, "rows width"]) -> Float[Tensor, " width"]:
-        spread = self.adaptive_bandwidth * pre.detach().float().std(0, correction=0)
-        return spread.clamp_min(torch.finfo(spread.dtype).eps)
+    def _spread(self, pre: Float[Tensor, "rows width"], ranks: Ranks) -> Float[Tensor, " width"]:
+        pre, count = pre.detach().float(), len(pre) * ranks.rows.size
+        mean = ranks.rows.sum(pre.sum(0)) / count
+        deviation = (ranks.rows.sum((pre - mean).square_().sum(0)) / count).sqrt()
+        return (self.adaptive_bandwidth * deviation).clamp_min(torch.finfo(pre.dtype).eps)
 
 
 def jumprelu_of(dictionary: Dictionary) -> JumpReLU:
@@ -130,11 +133,11 @@ class JumpReLURecipe(JumpReLUFamily):
         """R plus the penalty on the L0, whose gradient reaches the thresholds alone."""
         jumprelu, entries = jumprelu_of(batch.dictionary), batch.pre.entries
         active = jumprelu.active(batch.pre.dense) if entries is None else jumprelu.active_at(entries)
-        penalty = active.sum() / len(batch.x)
+        penalty = batch.mean_of_features(active.sum())
         if self.penalty == "target":
             penalty = (penalty / (self.target_l0 or USUAL_L0) - 1).square()
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
             "penalty": Term(self.coefficient(moment), penalty),
         }
 

@@ -64,22 +64,22 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R, the tanh penalty, and the pre-activation loss."""
         norms = batch.dictionary.decoder_norms()
-        bounded = scaled(batch.codes, self.tanh_scale * norms).tanh().sum() / len(batch.x)
+        bounded = batch.mean_of_features(scaled(batch.codes, self.tanh_scale * norms).tanh().sum())
         below = below_thresholds(jumprelu_of(batch.dictionary).threshold, batch.pre)
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
             "tanh": Term(self.coefficient(moment), bounded),
-            "pre_activation": Term(self.pre_activation, (below * norms).sum()),
+            "pre_activation": Term(self.pre_activation, batch.mean_of_features((below * norms).sum())),
         }
 
 
 def below_thresholds(threshold: Float[Tensor, " width"], pre: Preactivations) -> Float[Tensor, " width"]:
-    """Mean over the batch of relu(θ − π), from the entries above their thresholds where these are known.
+    """Sum over the batch of relu(θ − π), from the entries above their thresholds where these are known.
 
     It is θ − π plus relu(π − θ), and of the first the mean over the batch is that of the mean input.
     """
     if pre.entries is None:
-        return (threshold - pre.dense.float()).relu().mean(0)
+        return (threshold - pre.dense.float()).relu().sum(0)
     columns, batch = pre.entries.columns, len(pre.x)
     beyond = (pre.entries.values.float() - threshold[columns]).relu()
-    return threshold - pre.mean().float() + torch.zeros_like(threshold).index_add(0, columns, beyond) / batch
+    return batch * (threshold - pre.mean().float()) + torch.zeros_like(threshold).index_add(0, columns, beyond)

@@ -34,6 +34,6 @@ class L1Recipe(Penalised):
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s ‖f‖₁."""
         return {
-            "error": Term(1.0, squared_error(batch.y, batch.reconstruction)),
-            "l1": Term(self.coefficient(moment), l1(batch.codes)),
+            "error": Term(1.0, squared_error(batch, batch.reconstruction)),
+            "l1": Term(self.coefficient(moment), l1(batch, batch.codes)),
         }

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.dictionaries import Dictionary
 from monosema.kernels import RaggedCodes
 from monosema.recipes.batch_topk import BatchTopKFamily
 from monosema.recipes.exchange import Forward, Moment, Term
@@ -42,6 +43,11 @@ class MatryoshkaRecipe(BatchTopKFamily):
         """Number of features in each prefix."""
         return [max(round(fraction * width), 1) for fraction in self.prefixes]
 
+    def ends_here(self, dictionary: Dictionary) -> list[int]:
+        """The same, of a dictionary's own features, where it holds a part of them."""
+        own, ranks = dictionary.spec.width, dictionary.ranks.features
+        return [min(max(end - own * ranks.rank, 0), own) for end in self.ends(own * ranks.size)]
+
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """The prefixes' errors; that of the whole dictionary, the last of them, is named beside it."""
         weights = self.prefix_weights or (1.0,) * len(self.prefixes)
@@ -52,9 +58,9 @@ class MatryoshkaRecipe(BatchTopKFamily):
     def errors(self, batch: Forward) -> list[Float[Tensor, ""]]:
         """The squared error of each prefix."""
         assert isinstance(batch.codes, RaggedCodes)
-        decoder, ends = batch.dictionary.decoder, self.ends(batch.dictionary.spec.width)
+        ends = self.ends_here(batch.dictionary)
         reconstruction, errors = batch.dictionary.decode_nothing(batch.x), []
-        for part in decoder.apply_parts(batch.codes, batch.dictionary.W_dec, ends[:-1]):
-            reconstruction = reconstruction + part
-            errors.append(squared_error(batch.y, reconstruction))
-        return [*errors, squared_error(batch.y, batch.reconstruction)]
+        for part in batch.dictionary.decoder.apply_parts(batch.codes, batch.dictionary.W_dec, ends[:-1]):
+            reconstruction = reconstruction + batch.dictionary.ranks.features.sum(part)
+            errors.append(squared_error(batch, reconstruction))
+        return [*errors, squared_error(batch, batch.reconstruction)]

@@ -18,11 +18,11 @@ FLOOR = 1e-3
 """Below it f^p is replaced by the chord from zero, whose slope is finite; activations have unit norm."""
 
 
-def power_sum(codes: Codes, p: float) -> Float[Tensor, ""]:
+def power_sum(batch: Forward, codes: Codes, p: float) -> Float[Tensor, ""]:
     """Mean over the batch of Σ_j f_j^p, for codes f ≥ 0; linear in f below `FLOOR`."""
     if not isinstance(codes, Tensor):
-        return l1(codes._replace(values=_power(codes.values.float(), p)))
-    return l1(_power(codes.float(), p))
+        return l1(batch, codes._replace(values=_power(codes.values.float(), p)))
+    return l1(batch, _power(codes.float(), p))
 
 
 def _power(f: Float[Tensor, "*any"], p: float) -> Float[Tensor, "*any"]:
@@ -59,11 +59,11 @@ class Annealed(Penalised):
         done = max(fraction - self.p_start, 0.0) / (self.p_stop - self.p_start)
         return 1 - (1 - self.p_end) * min(int(done * self.p_steps), self.p_steps) / self.p_steps
 
-    def annealed(self, f: Codes, moment: Moment) -> dict[str, Term]:
+    def annealed(self, batch: Forward, f: Codes, moment: Moment) -> dict[str, Term]:
         """λ s Σ_j f_j^p; where the exponent is about to change, also what the penalty will be after that."""
         now, soon = self.exponent(moment.fraction), self.exponent((moment.step + 1) / moment.steps)
-        terms = {"penalty": Term(self.coefficient(moment), power_sum(f, now))}
-        return terms if soon == now else terms | {"next_penalty": Term(0.0, power_sum(f, soon).detach())}
+        terms = {"penalty": Term(self.coefficient(moment), power_sum(batch, f, now))}
+        return terms if soon == now else terms | {"next_penalty": Term(0.0, power_sum(batch, f, soon).detach())}
 
     def pressure(self, moment: Moment, l0: float, loss: Loss) -> Pressure | None:
         """λ of the next step, rescaled where the exponent changes so that the penalty keeps its size."""
@@ -90,5 +90,5 @@ class PAnnealRecipe(Annealed):
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s Σ_j f_j^p."""
-        error = squared_error(batch.y, batch.reconstruction)
-        return {"error": Term(1.0, error), **self.annealed(batch.codes, moment)}
+        error = squared_error(batch, batch.reconstruction)
+        return {"error": Term(1.0, error), **self.annealed(batch, batch.codes, moment)}

@@ -46,6 +46,8 @@ class Recipe(ABC):
     """Root mean squared norm to which activations are scaled for training."""
     unit_norm: ClassVar[bool] = True
     """Whether the decoder's rows are kept at norm one."""
+    divides: ClassVar[bool] = True
+    """Whether ranks can each have a part of the features."""
 
     lr: float | Literal["auto"] = "auto"
     """Peak learning rate; auto chooses it by recipe, optimiser, width, batch size and length of the run."""
@@ -225,9 +227,9 @@ def require(recipe: Recipe, name: str, holds: bool, expected: str) -> None:
         raise InputError(f"{name} = {getattr(recipe, name)} for recipe {recipe.name}", expected=expected)
 
 
-def squared_error(y: Float[Tensor, "batch d"], reconstruction: Float[Tensor, "batch d"]) -> Float[Tensor, ""]:
+def squared_error(batch: Forward, reconstruction: Float[Tensor, "batch d"]) -> Float[Tensor, ""]:
     """Mean over the batch of the squared distance, ‖y − x̂‖²: the R of every loss."""
-    return F.mse_loss(reconstruction.float(), y, reduction="sum") / len(y)
+    return batch.mean(F.mse_loss(reconstruction.float(), batch.y, reduction="sum"))
 
 
 def _rises(fractions: tuple[float, ...]) -> bool:

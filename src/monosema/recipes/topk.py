@@ -53,7 +53,7 @@ class TopKFamily(Recipe):
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R."""
-        return {"error": Term(1.0, squared_error(batch.y, batch.reconstruction))}
+        return {"error": Term(1.0, squared_error(batch, batch.reconstruction))}
 
 
 @recipes.register("topk")
@@ -86,7 +86,8 @@ class TopKRecipe(TopKFamily):
         """R, and R(4k) where Multi-TopK is wanted."""
         terms = super().terms(batch, moment)
         if self.multi_topk:
-            more = batch.pre.largest(min(4 * self.k_at(moment), batch.dictionary.spec.width))
-            error = squared_error(batch.y, batch.dictionary.decode(more, batch.x))
+            width = batch.dictionary.spec.width * batch.dictionary.ranks.features.size
+            more = batch.pre.largest(min(4 * self.k_at(moment), width))
+            error = squared_error(batch, batch.dictionary.decode(more, batch.x))
             terms["error_4k"] = Term(self.multi_topk, error)
         return terms

@@ -1,12 +1,13 @@
 """The configuration of a run. The same classes are the Python API, the YAML file and the command line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from monosema.config import register_grid, register_tagged
 from monosema.errors import InputError
 from monosema.recipes import Recipe, recipes
 from monosema.runs import grid
+from monosema.runs.parallel import Parallel
 from monosema.runs.read_config import ReadConfig
 
 register_tagged(Recipe, recipes)
@@ -97,6 +98,8 @@ class RunConfig(ReadConfig):
     """Also log to TensorBoard (needs monosema[tensorboard])."""
     wandb: str | None = None
     """Also log to this Weights & Biases project (needs monosema[wandb])."""
+    parallel: Parallel = field(default_factory=Parallel)
+    """How several processes, as torchrun starts them, share the work."""
 
     def __post_init__(self):
         if not self.dictionaries:

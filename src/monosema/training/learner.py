@@ -15,10 +15,12 @@ from monosema.device import read_figures
 from monosema.dictionaries import Dictionary, Preactivations, Spec
 from monosema.errors import InputError
 from monosema.kernels.spare import keep_gradient_
+from monosema.ranks import ALONE, Ranks
 from monosema.recipes import Loss, Moment, Pressure, Recipe, entries_per_row
 from monosema.training.dead_features import DeadFeatures
 from monosema.training.frame import Frame, fold_, frame_of
 from monosema.training.optimisers import Optimisers
+from monosema.training.parts import check_divides, cut_, gradient_norm, whole
 from monosema.training.resample import resample_, resampling_window
 
 Batch = Mapping[str, Float[Tensor, "batch d"]]
@@ -48,10 +50,12 @@ class Learner:
         seed: of the random directions it starts with.
         device: where it trains.
         autocast: multiply matrices in bfloat16; weights, thresholds and sums stay float32.
+        ranks: who trains it together. Each rank is given the same sample and its own rows of each batch, and all do
+            everything at the same time; `batch_size` is that of all.
 
     Raises:
         InputError: the sample lacks a hook point or has other sizes than the spec, or is not finite, or is all zero;
-            there are no steps; the recipe does not fit the width.
+            there are no steps; the recipe does not fit the width, or cannot be divided among so many ranks.
     """
 
     def __init__(
@@ -65,17 +69,19 @@ class Learner:
         seed: int = 0,
         device: torch.device | str = "cpu",
         autocast: bool = False,
+        ranks: Ranks = ALONE,
     ):
         _check_fits(spec, sample)
+        check_divides(spec, recipe, ranks)
         if steps < 1 or batch_size < 1:
             raise InputError(f"{steps} steps of {batch_size} tokens", expected="at least one step of one token")
         self.spec = replace(spec, subtracts_input_bias=recipe.subtracts_input_bias)
         self.recipe = recipe.fitted(spec, steps, batch_size)
         self.steps, self.batch_size, self.step_count = steps, batch_size, 0
-        self.device, self.autocast, self.seed = torch.device(device), autocast, seed
+        self.device, self.autocast, self.seed, self.ranks = torch.device(device), autocast, seed, ranks
         self.read, self.written = self._frames(sample)
         self.dictionary = self._start(sample, seed).to(self.device)
-        self.dead = DeadFeatures(spec.width, self.device)
+        self.dead = DeadFeatures(self.dictionary.spec.width, self.device)
         self.optimisers = Optimisers(recipe, self.dictionary)
         self.skipped = 0
         self.pressure: Pressure | None = None
@@ -101,22 +107,23 @@ class Learner:
         dead = self.dead.mask(self.recipe.dead_window(moment))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             loss = self.recipe.loss(self.dictionary, x, y, moment, dead)
-        fired = loss.fired()
+        fired, tokens = self.ranks.rows.sum(loss.fired()), len(x) * self.ranks.rows.size
         figures = {
             "loss": loss.total,
             **loss.terms,
-            "l0": fired.sum(),
-            "fve": loss.terms["error"] / (y - y.mean(0)).square().sum(1).mean(),
-            "dead": dead.float().mean(),
+            "l0": self.ranks.features.sum(fired.sum()),
+            "fve": loss.terms["error"] / self._variance(y),
+            "dead": self.ranks.features.sum(dead.float().mean()),
         }
         *read, grad_norm = read_figures([*figures.values(), self._backward(loss)])
         metrics = dict(zip(figures, read, strict=True))
-        metrics |= {"l0": metrics["l0"] / len(x), "fve": 1 - metrics["fve"]}
+        metrics |= {"l0": metrics["l0"] / tokens, "fve": 1 - metrics["fve"]}
+        metrics["dead"] /= self.ranks.features.size
         if not (math.isfinite(metrics["loss"]) and math.isfinite(grad_norm)):
             self.dictionary.zero_grad()
             raise NonFiniteLoss(self._blame(metrics["loss"], x, y))
         lr = self._update(loss, moment, grad_norm)
-        self.dead.update(fired, len(x))
+        self.dead.update(fired, tokens)
         self.pressure, self.stored = self.recipe.pressure(moment, metrics["l0"], loss), loss.stored
         self._resample(moment, x, y, loss)
         self.step_count += 1
@@ -135,12 +142,13 @@ class Learner:
         return {"tokens": self.step_count * self.batch_size, "skipped": self.skipped}
 
     def finished(self) -> Dictionary:
-        """A copy that takes raw activations, in evaluation mode; training can go on."""
+        """A copy that takes raw activations, in evaluation mode; training can go on. All ranks have to ask for it."""
         dictionary = copy.deepcopy(self.dictionary).eval()
         dictionary.zero_grad()
         if self.optimisers.averages:
             self.optimisers.averaged_(self.dictionary, dictionary)
             self.recipe.constrain_(dictionary)
+        dictionary = whole(dictionary)
         fold_(dictionary, self.read, self.written)
         return dictionary.requires_grad_(False)
 
@@ -171,7 +179,12 @@ class Learner:
     def _backward(self, loss: Loss) -> Float[Tensor, ""]:
         """Leaves gradients, and returns their norm."""
         loss.total.backward()
-        return torch.nn.utils.get_total_norm(self._gradients())
+        self.ranks.rows.sum_(self._gradients())
+        return gradient_norm(self.dictionary)
+
+    def _variance(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, ""]:
+        count = len(y) * self.ranks.rows.size
+        return self.ranks.rows.sum((y - self.ranks.rows.sum(y.sum(0)) / count).square().sum()) / count
 
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.dictionary.parameters() if p.grad is not None]
@@ -199,7 +212,7 @@ class Learner:
         if window is None:
             return
         dead = self.dead.mask(window)
-        if dead.any():
+        if self.ranks.features.total(int(dead.any())):
             # A generator of this step's own: what is drawn depends on seed and step alone, and resuming repeats it.
             generator = torch.Generator().manual_seed(self.seed + 1_000_003 * (moment.step + 1))
             restarted = resample_(self.dictionary, self.optimisers, x, y, loss.reconstruction, dead, generator)
@@ -238,6 +251,7 @@ class Learner:
             dictionary.b_enc.sub_(dictionary.encoder.apply(self._centre(x), dictionary.W_enc))
         self.recipe.constrain_(dictionary)
         self.recipe.calibrate_(dictionary, x)
+        cut_(dictionary, self.ranks)
         return dictionary
 
     def _first_preactivations(self, sample: Batch) -> Preactivations:

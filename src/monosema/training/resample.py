@@ -43,11 +43,15 @@ def resample_(
     Inputs are drawn with probability ∝ ‖y − x̂‖⁴, without replacement. A decoder row becomes the direction of its
     target less `b_dec`; the encoder column that of its input, less what the encoder subtracts, with a fifth of the
     alive columns' mean norm; the bias zero, other parameters of the feature what they were at the start. What the
-    optimiser remembers of those entries is forgotten.
+    optimiser remembers of those entries is forgotten. Where several ranks train the dictionary, each is given what it
+    has of `x`, `y`, `reconstruction` and `dead`, and all have to do this at the same time.
 
     Returns:
-        The features that were restarted.
+        The features here that were restarted.
     """
+    ranks, width = dictionary.ranks, len(dead)
+    x, y, reconstruction = (ranks.rows.gather(rows) for rows in (x, y, reconstruction))
+    dead = ranks.features.gather(dead)
     chances = (y - reconstruction).float().square().sum(1).square()
     count = min(int(dead.sum()), int((chances > 0).sum()))
     chosen = dead.nonzero().squeeze(1)[:count]
@@ -55,13 +59,15 @@ def resample_(
         return chosen
     drawn = torch.multinomial(chances.cpu() / chances.max().cpu(), count, generator=generator).to(x.device)
     read = x[drawn] if dictionary.input_bias is None else x[drawn] - dictionary.input_bias
-    alive = dictionary.W_enc[:, ~dead].norm(dim=0)
-    norm = ENCODER_NORM * (alive.mean() if len(alive) else dictionary.W_enc.norm(dim=0).mean())
-    decoder_norm = dictionary.decoder_norms()[~dead].mean() if (~dead).any() else 1.0
+    norms = ranks.features.gather(dictionary.W_enc.norm(dim=0))
+    norm = ENCODER_NORM * (norms if dead.all() else norms[~dead]).mean()
+    decoder_norm = 1.0 if dead.all() else ranks.features.gather(dictionary.decoder_norms())[~dead].mean()
+    here = chosen // width == ranks.features.rank
+    chosen, drawn, read = chosen[here] - width * ranks.features.rank, drawn[here], read[here]
     dictionary.W_dec[chosen] = decoder_norm * torch.nn.functional.normalize(y[drawn] - dictionary.b_dec)
     dictionary.W_enc[:, chosen] = norm * torch.nn.functional.normalize(read).T
     dictionary.b_enc[chosen] = 0.0
-    restarted = torch.zeros_like(dead)
+    restarted = torch.zeros(width, dtype=torch.bool, device=dead.device)
     restarted[chosen] = True
     dictionary.activation.reset_(restarted)
     _forget_(dictionary, optimisers, restarted)
