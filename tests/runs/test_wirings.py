@@ -31,7 +31,8 @@ def test_a_published_configuration_is_one_of_the_embedded_model(path: Path):
     config = load_yaml(RunConfig, path)
     model = load_model("tiny", device="cpu")
     widths = {point: width_of(model, point) for point in config.points}
-    again = resolve(config, widths, "float32")
+    heads = {point: n for point in config.points if (n := model.heads_at(point))}
+    again = resolve(config, widths, "float32", heads)
     assert all(isinstance(d.recipe.lr, float) and d.width for d in again.dictionaries)
     assert len({d.name for d in again.dictionaries}) == len(again.dictionaries)
 
@@ -79,10 +80,50 @@ def test_from_input_to_output_of_any_module_whatever_their_sizes(model: Path, co
     assert metrics.ce_spliced is not None
 
 
-def test_interrupted_transcoders_go_on_to_the_same_bits(
-    model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+HEADS = (
+    DictionaryConfig(recipe("topk", k=4), site="attn_z.1", width=32, blocks="heads", name="heads"),
+    DictionaryConfig(recipe("april_l1", sparsity=0.5), site="attn_z.1", target="attn_out.1", width=32, blocks="heads"),
+    DictionaryConfig(recipe("matryoshka", k=4), site="resid_post.1", width=32, blocks=4),
+)
+
+
+def test_heads_are_blocks_where_they_lie_side_by_side(model: Path, corpus: Path, tmp_path: Path):
+    result = run(small_run(*HEADS, model=str(model), text=str(corpus)), tmp_path / "run")
+    specs = [load(tmp_path / "run" / "dictionaries" / name).spec for name in result.metrics]
+    assert [(spec.encoder, spec.decoder, spec.blocks) for spec in specs] == [
+        ("block_diagonal", "block_diagonal", 2),
+        ("block_diagonal", "dense", 2),
+        ("block_diagonal", "block_diagonal", 4),
+    ]
+    for metrics, blocks in zip(result.metrics.values(), (2, 2, 4), strict=True):
+        assert metrics.l0_per_block is not None
+        assert len(metrics.l0_per_block) == blocks
+        assert sum(metrics.l0_per_block) == pytest.approx(metrics.l0)
+    assert "L0 per block" in (tmp_path / "run" / "report.html").read_text()
+    again = load_yaml(RunConfig, tmp_path / "run" / "config.yaml")
+    assert [d.blocks for d in again.dictionaries] == ["heads", "heads", 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"site": "mlp_in.1", "blocks": "heads"}, "blocks = heads at mlp_in.1; expected attn_z.L"),
+        ({"site": "attn_z.1", "blocks": 3}, "3 blocks of d_in = 16; expected a multiple of 3"),
+        ({"site": "attn_z.1", "blocks": "heads", "width": 33}, "2 blocks of width = 33"),
+    ],
+)
+def test_blocks_that_do_not_divide_leave_nothing(options, message: str, model: Path, corpus: Path, tmp_path: Path):
+    wrong = DictionaryConfig(recipe("topk", k=4), **{"width": 32, **options})
+    with pytest.raises(InputError, match=message):
+        run(small_run(wrong, model=str(model), text=str(corpus)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("dictionaries", [TRANSCODERS, HEADS], ids=["transcoders", "heads"])
+def test_interrupted_they_go_on_to_the_same_bits(
+    dictionaries, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    config = small_run(*TRANSCODERS, model=str(model), text=str(corpus))
+    config = small_run(*dictionaries, model=str(model), text=str(corpus))
     run(config, tmp_path / "whole")
     from monosema.runs import interrupt
 

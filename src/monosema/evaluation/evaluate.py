@@ -65,7 +65,9 @@ def evaluate(
                 part = _measure(dictionary, *wires[name], model, batch, means, baselines)
                 totals[name] = totals[name] + part if name in totals else part
     return {
-        name: total.evaluation(contexts.numel() - total.reconstruction.tokens, includes_special_tokens=not skip_special)
+        name: total.evaluation(
+            contexts.numel() - total.reconstruction.tokens, not skip_special, dictionaries[name].spec.blocks
+        )
         for name, total in totals.items()
     }
 

@@ -67,6 +67,13 @@ class LoadedModel:
         """How many attention heads a layer has (query heads, where keys and values are shared), if that is known."""
         return getattr(text_config(self.module), "num_attention_heads", None)
 
+    def heads_at(self, point: str) -> int | None:
+        """How many heads' outputs lie side by side at a hook point; None where it is no `attn_z.L`."""
+        if self.family is None or self.heads is None:
+            return None
+        places = (self.point(f"attn_z.{layer}") for layer in range(self.family.layers(text_config(self.module))))
+        return self.heads if self.point(point) in places else None
+
     @property
     def predicts_next(self) -> bool:
         """Whether this is a causal language model with a head, which yields logits of the next token."""

@@ -29,6 +29,9 @@ class DictionaryConfig:
     """Number of features as a multiple of the site's size, in place of width; 16 if neither is given."""
     skip: bool = False
     """Add a dense linear map from input to output."""
+    blocks: int | Literal["heads"] | None = None
+    """Cut encoder and decoder into so many blocks, each with its own part of the activations and of the features; heads
+    is one for each attention head, on the side or sides that are attn_z.L."""
     name: str | None = None
     """Name of the dictionary and its folder; by default made of recipe, site and what varies."""
 
@@ -38,6 +41,8 @@ class DictionaryConfig:
         size = self.width if self.width is not None else self.expansion
         if size is not None and size <= 0:
             raise InputError(f"a dictionary of width or expansion {size}", expected="a positive size")
+        if isinstance(self.blocks, int) and self.blocks < 1:
+            raise InputError(f"{self.blocks} blocks", expected="at least 1, or heads")
         if self.name is not None and (not self.name or self.name.startswith(".") or "/" in self.name):
             raise InputError(f"dictionary name {self.name!r}", expected="a name that can be a folder's")
 

@@ -68,7 +68,7 @@ def run(config: RunConfig, out: str | Path, *, overwrite: bool = False, resume: 
     config = as_in_its_store(config)
     past = past_of(out) if goes_on else Past()
     data = open_data(config)
-    config = resolve(config, data.source.widths, data.dtype)
+    config = resolve(config, data.source.widths, data.dtype, data.heads)
     learners = _learners(config, data)
     restore(past, config, data.source, learners)
     if goes_on:
@@ -147,7 +147,7 @@ def _learners(config: RunConfig, data: Data) -> dict[str, Learner]:
     sample = data.source.sample(SAMPLE_ROWS)
     return {
         str(d.name): Learner(
-            spec_of(d, data.source.widths),
+            spec_of(d, data.source.widths, data.heads),
             d.recipe,
             sample,
             steps=config.steps,
