@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from monosema.errors import InputError
-from monosema.models import HookPoint, LoadedModel, load_model
+from monosema.models import HookPoint, LoadedModel, load_model, read, width_of
 from tests.models.tiny_families import build
 
 PATHS = st.from_regex(r"[a-z_0-9]+(\.[a-z_0-9]+)*", fullmatch=True)
@@ -90,3 +90,22 @@ def test_the_stream_between_attention_and_mlp_is_the_same_place_as_the_norms_inp
     model = build("llama")
     assert model.point("resid_mid.1") == model.point("model.layers.1.post_attention_layernorm:in")
     assert torch.nn.Module.get_submodule(model.module, model.point("resid_mid.1").path) is not None
+
+
+def test_a_head_is_a_part_of_its_layers_heads(model: LoadedModel):
+    whole, heads = model.point("attn_z.1"), [model.point(f"attn_z.1.{head}") for head in range(model.heads or 0)]
+    assert [(head.path, head.side) for head in heads] == [(whole.path, whole.side)] * len(heads)
+    ids = torch.arange(12).reshape(2, 6)
+    found = read(model, ids, ["attn_z.1", *(f"attn_z.1.{head}" for head in range(len(heads)))])
+    assert torch.equal(found.pop("attn_z.1"), torch.cat(list(found.values()), dim=-1))
+    with pytest.raises(InputError, match=rf"with {len(heads)} heads; expected a head from 0 to {len(heads) - 1}"):
+        model.point(f"attn_z.1.{len(heads)}")
+
+
+def test_heads_lie_side_by_side_at_attn_z_alone(model: LoadedModel):
+    assert model.heads_at("attn_z.2") == model.heads == 4  # those of queries, where keys and values are shared
+    place = model.point("attn_z.2")
+    assert model.heads_at(str(place)) == 4
+    assert model.heads_at("resid_post.2") is None
+    assert model.heads_at("attn_z.2.0") is None
+    assert width_of(model, "attn_z.2") % 4 == 0

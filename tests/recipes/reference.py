@@ -36,6 +36,25 @@ WIRINGS = {
         "writes": ("b",),
         "skip": True,
     },
+    "blocks": {
+        "d_in": 6,
+        "d_out": 6,
+        "wiring": "autoencoder",
+        "reads": ("a",),
+        "writes": ("a",),
+        "encoder": "block_diagonal",
+        "decoder": "block_diagonal",
+        "blocks": 2,
+    },
+    "blocks that write everywhere": {
+        "d_in": 6,
+        "d_out": 4,
+        "wiring": "transcoder",
+        "reads": ("a",),
+        "writes": ("b",),
+        "encoder": "block_diagonal",
+        "blocks": 2,
+    },
 }
 WIDTH, BATCH = 20, 16
 MOMENT = Moment(step=3, steps=100, batch_size=BATCH)  # inside every sparsity warm-up
@@ -115,6 +134,11 @@ def some_dead() -> Tensor:
     return torch.arange(WIDTH) % 3 == 0
 
 
+def dense(weight: Tensor) -> Tensor:
+    """The matrix with all of its zeros."""
+    return torch.block_diag(*weight) if weight.ndim == 3 else weight
+
+
 class Setting:
     """What every equation begins with: the parameters in float64, z = (x − b) W_enc + b_enc, and a decoder."""
 
@@ -123,13 +147,14 @@ class Setting:
         self.p: Values = {name: value.detach().double().requires_grad_() for name, value in learned.items()}
         self.x, self.y, self.moment, self.dictionary = x.double(), y.double(), moment, dictionary
         centre = (self.p["b_in"] if "b_in" in self.p else self.p["b_dec"]) if recipe.subtracts_input_bias else 0.0
-        self.pre = (self.x - centre) @ self.p["W_enc"] + self.p.get("b_enc", 0.0)
-        self.norms = (self.p["W_dec"] ** 2).sum(1).sqrt()
+        self.pre = (self.x - centre) @ dense(self.p["W_enc"]) + self.p.get("b_enc", 0.0)
+        self.W_dec = dense(self.p["W_dec"])
+        self.norms = (self.W_dec**2).sum(1).sqrt()
 
     def residual(self, f: Tensor, frozen: bool = False) -> Tensor:
         p = {name: value.detach() for name, value in self.p.items()} if frozen else self.p
         skip = self.x @ p["W_skip"] if "W_skip" in p else 0.0
-        return self.y - f @ p["W_dec"] - p["b_dec"] - skip
+        return self.y - f @ dense(p["W_dec"]) - p["b_dec"] - skip
 
     def error(self, f: Tensor, frozen: bool = False) -> Tensor:
         return (self.residual(f, frozen) ** 2).sum(1).mean()
@@ -170,7 +195,9 @@ def _matryoshka(recipe: MatryoshkaRecipe, s: Setting):
     _, kept, _ = _batch_topk(recipe, s)
     ends = [round(fraction * WIDTH) for fraction in recipe.prefixes]
     weights = recipe.prefix_weights or [1.0] * len(ends)
-    errors = [s.error(torch.where(torch.arange(WIDTH) < end, kept, 0.0)) for end in ends]
+    n = len(s.p["W_dec"]) if s.p["W_dec"].ndim == 3 else 1
+    place = n * (torch.arange(WIDTH) % (WIDTH // n))  # a prefix has the first features of every block
+    errors = [s.error(torch.where(place < end, kept, 0.0)) for end in ends]
     return sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights), kept, s.pre
 
 
@@ -267,8 +294,8 @@ def _jumprelu(recipe: Any, s: Setting, dead: Tensor) -> tuple[Tensor, Values]:
 
 def _revival(recipe: Recipe, s: Setting, gate: Tensor, error: Tensor, dead: Tensor) -> Tensor | float:
     if recipe.aux:
-        return recipe.aux * auxk(gate, s.p["W_dec"], error, dead, recipe.aux_k or s.y.shape[1] // 2)
-    return recipe.ghost * ghost(gate, s.p["W_dec"], error, dead) if recipe.ghost else 0.0
+        return recipe.aux * auxk(gate, s.W_dec, error, dead, recipe.aux_k or s.y.shape[1] // 2)
+    return recipe.ghost * ghost(gate, s.W_dec, error, dead) if recipe.ghost else 0.0
 
 
 def auxk(pre: Tensor, W_dec: Tensor, error: Tensor, dead: Tensor, k: int) -> Tensor:

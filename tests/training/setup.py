@@ -53,6 +53,12 @@ def transcoder(recipe: Recipe, width: int = FEATURES, skip: bool = False) -> Spe
     return Spec(D, 8, width, ("x",), ("y",), wiring="transcoder", subtracts_input_bias=bias, skip=skip)
 
 
+def blocks(recipe: Recipe, width: int = FEATURES) -> Spec:
+    """An autoencoder with a block for each half of `x`."""
+    kind: dict[str, Any] = {"encoder": "block_diagonal", "decoder": "block_diagonal", "blocks": 2}
+    return dataclasses.replace(autoencoder(recipe, width), **kind)
+
+
 def data(count: int = 2048, factor: float = 1.0) -> dict[str, Tensor]:
     """`x` of size 16, and `y` of size 8 that depends on it."""
     x = rows(count)

@@ -1,6 +1,7 @@
 """The frame of training: scale and principal axes, and how both leave a finished dictionary."""
 
 import dataclasses
+from itertools import product
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from monosema.recipes import recipes
 from monosema.training.frame import frame_of
-from tests.training.setup import autoencoder, batches, data, learner, recipe, rows, transcoder
+from tests.training.setup import autoencoder, batches, blocks, data, learner, recipe, rows, transcoder
 
 
 def rotation(d: int, seed: int = 3) -> Tensor:
@@ -60,9 +61,24 @@ def test_training_in_principal_axes_does_not_depend_on_the_basis_of_the_activati
 @pytest.mark.parametrize("name", recipes)
 def test_both_bases_finish_with_a_dictionary_of_raw_activations(name: str):
     """A finished dictionary does to raw activations what the one in training does to framed ones."""
-    for basis in ("principal", "given"):
-        student = learner(dataclasses.replace(recipe(name), basis=basis), transcoder(recipe(name), skip=True))
+    half = dataclasses.replace(blocks(recipe(name)), decoder="dense")
+    wired = [transcoder(recipe(name), skip=True), blocks(recipe(name)), *([half] if name != "matryoshka" else [])]
+    for basis, spec in product(("principal", "given"), wired):
+        student = learner(dataclasses.replace(recipe(name), basis=basis), spec)
         student.dictionary.double()  # so that no code is cut or kept by rounding
         x, finished = data(256)["x"].double(), student.finished()
         framed = student.dictionary.eval()(student.read.into(x)).detach()
         torch.testing.assert_close(student.written.into(finished(x)), framed, rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_of_coordinates_have_axes_of_their_own():
+    x = rows(2048)
+    whole = frame_of(x, 1.0, "principal", blocks=4)
+    assert whole.axes is not None
+    assert whole.axes.shape == (4, 4, 4)
+    framed = whole.into(x)
+    for own, axes, seen in zip(x.chunk(4, 1), whole.axes, framed.chunk(4, 1), strict=True):
+        torch.testing.assert_close(seen, own @ axes * whole.scale)
+        covariance = torch.cov(seen.T.double())
+        torch.testing.assert_close(covariance, covariance.diagonal().diag(), atol=1e-6, rtol=0)
+        assert (covariance.diagonal().diff() <= 1e-9).all()

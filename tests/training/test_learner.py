@@ -11,10 +11,10 @@ from monosema.dictionaries import Bounded, Dictionary, Spec
 from monosema.errors import InputError
 from monosema.recipes import recipes
 from monosema.training import Learner, NonFiniteLoss
-from tests.training.setup import BATCH, autoencoder, batches, data, learner, recipe, transcoder
+from tests.training.setup import BATCH, autoencoder, batches, blocks, data, learner, recipe, transcoder
 
 each_recipe = pytest.mark.parametrize("name", recipes)
-each_spec = pytest.mark.parametrize("spec_of", [autoencoder, transcoder], ids=lambda spec: spec.__name__)
+each_spec = pytest.mark.parametrize("spec_of", [autoencoder, transcoder, blocks], ids=lambda spec: spec.__name__)
 
 
 def same(a: object, b: object) -> bool:
@@ -78,14 +78,14 @@ def test_finished_is_the_trained_dictionary_on_raw_activations(name: str, spec_o
     read, written = student.read, student.written
     assert read.axes is not None
     assert written.axes is not None
-    back = written.axes.double().T
+    back = (written.axes if written.axes.ndim == 2 else torch.block_diag(*written.axes)).double().T
     codes = trained.encode(read.into(x)).detach()
     assert (codes != 0).any()
     expected = trained(read.into(x)).detach() @ back / written.scale
     # The axes are orthonormal to the rounding of float32.
     torch.testing.assert_close(finished.encode(x), codes / written.scale, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(finished(x), expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(finished.W_dec, trained.W_dec.detach() @ back)
+    torch.testing.assert_close(finished.W_dec, trained.W_dec.detach() @ written.axes.double().mT)
     assert not finished.training
     assert not any(p.requires_grad or p.grad is not None for p in finished.parameters())
 

@@ -9,7 +9,7 @@ from monosema.recipes import Moment, recipes
 from monosema.recipes.l1 import L1Recipe
 from monosema.recipes.topk import TopKRecipe
 from monosema.training.resample import resample_, resampling_window
-from tests.training.setup import batches, learner, recipe, rows
+from tests.training.setup import batches, blocks, learner, recipe, rows
 
 AT = (0.2, 0.6)
 
@@ -137,3 +137,26 @@ def test_a_resumed_run_resamples_the_same():
         assert whole.step(batch) == resumed.step(batch)
     assert (whole.dictionary.W_dec.detach()[:8] - before).norm() > 1  # it did happen
     assert torch.equal(whole.dictionary.W_dec, resumed.dictionary.W_dec)
+
+
+@pytest.mark.parametrize("name", ["l1", "jumprelu", "gated"])
+def test_features_of_a_block_start_again_from_what_it_sees(name: str):
+    student = learner(dataclasses.replace(recipe(name), resample_at=AT, lr=1e-3), blocks(recipe(name)))
+    for batch in batches(3):
+        student.step(batch)
+    mask = torch.arange(32) % 16 < 3  # three of each of two blocks
+    before = {key: value.clone() for key, value in student.dictionary.state_dict().items()}
+    x, kept = scaled(student), ~mask.view(2, 16)
+    assert restart(student, mask, x).tolist() == mask.nonzero().flatten().tolist()
+    d = student.dictionary
+    assert torch.equal(d.W_dec[kept], before["W_dec"][kept])
+    assert torch.equal(d.W_enc.mT[kept], before["W_enc"].mT[kept])
+    for block, seen in enumerate((x - d.b_dec.detach()).chunk(2, dim=1)):
+        new = torch.nn.functional.normalize(d.W_dec.detach()[block, :3])
+        nearest = (new @ torch.nn.functional.normalize(seen).T).max(1)
+        torch.testing.assert_close(nearest.values, torch.ones(3))
+        assert len(set(nearest.indices.tolist())) == 3
+    states = student.optimisers.parts[0].state
+    for moment in (states[d.W_dec]["exp_avg"], states[d.W_enc]["exp_avg"].mT):
+        assert not moment[~kept].any()
+        assert moment[kept].any()

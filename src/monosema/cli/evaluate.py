@@ -7,8 +7,8 @@ from pathlib import Path
 import tyro
 
 from monosema.cli.arguments import parse
-from monosema.runs.evaluate import evaluate_folder
-from monosema.runs.terminal import print_metrics
+from monosema.runs.evaluate import evaluate_folder, evaluate_folder_together
+from monosema.runs.terminal import print_metrics, print_together
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,25 @@ class Evaluate:
     """Tokens that the model reads at once; by default as in training."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, …"""
+    together: bool = False
+    """Measure what is left of the model's predictions with all dictionaries of the run in it at once."""
     json: bool = False
     """Print every metric as JSON."""
 
 
 def main(arguments: list[str]) -> None:
     """Measures and prints."""
-    options = parse(Evaluate, arguments, "evaluate")
-    metrics = evaluate_folder(
-        options.folder,
-        model=options.model,
-        text=options.text,
-        activations=options.activations,
-        tokens=options.tokens,
-        context=options.context,
-        device=options.device,
-    )
-    if options.json:
+    options = vars(parse(Evaluate, arguments, "evaluate"))
+    json, together = options.pop("json"), options.pop("together")
+    if together:
+        found, dictionaries = evaluate_folder_together(**options)
+        if json:
+            print(json_text.dumps(asdict(found), indent=2))
+        else:
+            print_together(found, dictionaries)
+        return
+    metrics = evaluate_folder(**options)
+    if json:
         print(json_text.dumps({name: asdict(found) for name, found in metrics.items()}, indent=2))
     else:
         print_metrics(metrics)

@@ -43,7 +43,7 @@ class Train:
     """Go on with the run in the folder where it was interrupted or killed; begin it if there is none."""
 
 
-GRIDS = ("site", "width", "expansion")
+GRIDS = ("site", "width", "expansion", "blocks")
 """Options of a dictionary that take several values."""
 
 

@@ -8,6 +8,7 @@ from monosema.dictionaries.activation_functions import (
     TopK,
     activation_functions,
 )
+from monosema.dictionaries.block_diagonal import BlockDiagonal
 from monosema.dictionaries.dictionary import Dictionary
 from monosema.dictionaries.gated import Gated
 from monosema.dictionaries.initialise import initialise_
@@ -21,6 +22,7 @@ from monosema.dictionaries.step_kernels import step_kernels
 __all__ = [
     "ActivationFunction",
     "BatchTopK",
+    "BlockDiagonal",
     "Bounded",
     "Dense",
     "Dictionary",

@@ -22,7 +22,8 @@ class Dictionary(nn.Module):
 
     Parameters, under the field's own names: `W_enc [d_in, width]`, `b_enc [width]`, `W_dec [width, d_out]`,
     `b_dec [d_out]`; `b_in [d_in]` where the input bias is one of its own; `W_skip [d_in, d_out]` where there is a skip;
-    and those of the activation function. They start at zero: `initialise_` or `load` fills them.
+    and those of the activation function.
+    A map of blocks has its matrix as `[blocks, rows, columns]`. They start at zero: `initialise_` or `load` fills them.
     """
 
     def __init__(self, spec: Spec, activation: ActivationFunction, metadata: dict[str, Any] | None = None):
@@ -30,8 +31,8 @@ class Dictionary(nn.Module):
         self.spec = spec
         self.metadata = metadata or {}
         self.ranks = ALONE  # else it holds a part of the features, and its codes add up to a part of the output
-        self.encoder: Map = maps[spec.encoder]()
-        self.decoder: Map = maps[spec.decoder]()
+        self.encoder: Map = maps[spec.encoder].of(spec.blocks)
+        self.decoder: Map = maps[spec.decoder].of(spec.blocks)
         self.activation = activation
         self.W_enc = nn.Parameter(feature_major(torch.zeros(self.encoder.shape(spec.d_in, spec.width))))
         self.b_enc = nn.Parameter(torch.zeros(spec.width), requires_grad=not activation.owns_biases)

@@ -11,8 +11,8 @@ def initialise_(
 ) -> None:
     """Random feature directions of one norm, the encoder tied to them at the start; biases zero.
 
-    Where input and output have one size, `W_enc = s W_decᵀ`; else the encoder gets directions of its own, of norm s
-    times the decoder's.
+    Of an autoencoder, `W_enc = s W_decᵀ`. Else the encoder gets directions of its own, of norm s times the decoder's:
+    what a transcoder writes says nothing of where it should look, even if both have one size.
 
     Args:
         dictionary: changed in place.
@@ -24,10 +24,9 @@ def initialise_(
         if name.startswith("b_"):
             parameter.zero_()
     dictionary.W_dec.normal_(generator=generator)
-    norms = dictionary.decoder.row_norms(dictionary.W_dec)
-    dictionary.W_dec.mul_(decoder_norm / norms[:, None])
-    if dictionary.spec.d_in == dictionary.spec.d_out:
+    dictionary.W_dec.mul_(decoder_norm / dictionary.W_dec.norm(dim=-1, keepdim=True))
+    if dictionary.spec.writes_what_it_reads and dictionary.W_enc.shape == dictionary.W_dec.mT.shape:
         dictionary.W_enc.copy_(encoder_scale * dictionary.W_dec.mT)
     else:
         dictionary.W_enc.normal_(generator=generator)
-        dictionary.W_enc.mul_(encoder_scale * decoder_norm / dictionary.W_enc.norm(dim=0, keepdim=True))
+        dictionary.W_enc.mul_(encoder_scale * decoder_norm / dictionary.W_enc.norm(dim=-2, keepdim=True))

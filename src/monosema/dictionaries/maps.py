@@ -5,7 +5,7 @@ A map holds no tensors; the dictionary does, under the field's own names (`W_enc
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -18,13 +18,22 @@ from monosema.kernels import (
     encode_above,
     encode_batch_topk,
     encode_topk,
+    prefix_decode,
     sparse_decode,
 )
 from monosema.registry import Registry
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class Map(Protocol):
     """A linear map between activations and features, with the weight it needs."""
+
+    @classmethod
+    def of(cls, blocks: int) -> "Self":
+        """The map of a dictionary that has so many blocks, if it has blocks."""
+        ...
 
     def shape(self, rows: int, columns: int) -> tuple[int, ...]:
         """Shape of the weight that maps `rows` inputs to `columns` outputs."""
@@ -66,8 +75,32 @@ class Map(Protocol):
         """The columns of `apply(x, weight, bias)` that belong to some features."""
         ...
 
+    def apply_prefixes(
+        self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
+    ) -> Float[Tensor, "batch prefixes columns"]:
+        """The product with the first `ends[0]` stored entries of each row, with the first `ends[1]`, and so on."""
+        ...
+
+    def apply_some(
+        self, codes: Float[Tensor, "batch some"], weight: Tensor, features: Tensor
+    ) -> Float[Tensor, "batch columns"]:
+        """The product with the codes of some features; all others are zero."""
+        ...
+
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
         """The Euclidean norm of each input's row: of a decoder, the norm of each feature's direction."""
+        ...
+
+    def directions(self, weight: Tensor) -> Float[Tensor, "rows d"]:
+        """A view of a weight with a row for each input: of a decoder, each feature's direction where it is not zero."""
+        ...
+
+    def detectors(self, weight: Tensor) -> Float[Tensor, "columns d"]:
+        """A view of a weight with a row for each output: of an encoder, what each feature reads with where it reads."""
+        ...
+
+    def parts(self, y: Float[Tensor, "batch columns"]) -> Sequence[Float[Tensor, "batch d"]]:
+        """The output (or input) as groups of features know it, equally many features in each."""
         ...
 
 
@@ -78,6 +111,11 @@ maps: Registry[type[Map]] = Registry("map")
 @dataclass(frozen=True)
 class Dense:
     """Every input is connected to every output: one matrix `[rows, columns]`."""
+
+    @classmethod
+    def of(cls, blocks: int) -> "Self":
+        """The map."""
+        return cls()
 
     def shape(self, rows: int, columns: int) -> tuple[int, ...]:
         """`(rows, columns)`."""
@@ -119,6 +157,30 @@ class Dense:
         """`(x @ weight + bias)[:, features]`, from those columns alone."""
         return x @ weight[:, features] + bias[features]
 
+    def apply_prefixes(
+        self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
+    ) -> Float[Tensor, "batch prefixes columns"]:
+        """For each end: the product of codes without the entries from there on."""
+        return prefix_decode(codes, weight, ends)
+
+    def apply_some(
+        self, codes: Float[Tensor, "batch some"], weight: Tensor, features: Tensor
+    ) -> Float[Tensor, "batch columns"]:
+        """`codes @ weight[features]`."""
+        return codes @ weight[features]
+
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
         """Norm of each row of the matrix."""
         return weight.norm(dim=1)
+
+    def directions(self, weight: Tensor) -> Float[Tensor, "rows columns"]:
+        """The matrix."""
+        return weight
+
+    def detectors(self, weight: Tensor) -> Float[Tensor, "columns rows"]:
+        """Its transpose."""
+        return weight.mT
+
+    def parts(self, y: Float[Tensor, "batch columns"]) -> Sequence[Float[Tensor, "batch columns"]]:
+        """All of it."""
+        return (y,)

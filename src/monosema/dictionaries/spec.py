@@ -6,6 +6,8 @@ from typing import Literal
 from monosema.errors import InputError
 from monosema.registry import Registry
 
+BLOCK_DIAGONAL = "block_diagonal"
+
 InputBias = Literal["none", "b_dec", "b_in"]
 
 
@@ -54,11 +56,14 @@ class Spec:
     """A registered map from activations to features."""
     decoder: str = "dense"
     """A registered map from features to activations."""
+    blocks: int = 1
+    """Blocks of a map that has some: feature j belongs to block j // (width / blocks)."""
 
     def __post_init__(self):
         for name in ("d_in", "d_out", "width"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}", expected="a positive size")
+        self._check_blocks()
         wiring = wirings[self.wiring]
         if wiring.writes_what_it_reads and (self.d_in != self.d_out or self.reads != self.writes):
             raise InputError(
@@ -67,10 +72,36 @@ class Spec:
                 hint="use wiring 'transcoder' to write elsewhere",
             )
 
+    def _check_blocks(self) -> None:
+        sides = {"d_in": self.encoder, "d_out": self.decoder}
+        divided = [name for name, kind in sides.items() if kind == BLOCK_DIAGONAL]
+        if self.blocks < 1 or (self.blocks > 1 and not divided):
+            raise InputError(f"{self.blocks} blocks of a dense encoder and decoder", expected="1, or a map of blocks")
+        for name in [*divided, *(["width"] if divided else [])]:
+            if getattr(self, name) % self.blocks:
+                raise InputError(
+                    f"{self.blocks} blocks of {name} = {getattr(self, name)}", expected=f"a multiple of {self.blocks}"
+                )
+
     @classmethod
     def autoencoder(cls, point: str, d: int, width: int) -> "Spec":
         """A dictionary of `width` features that reconstructs the activations, of size `d`, at one hook point."""
         return cls(d_in=d, d_out=d, width=width, reads=(point,), writes=(point,))
+
+    @property
+    def writes_what_it_reads(self) -> bool:
+        """Whether it reconstructs its input."""
+        return wirings[self.wiring].writes_what_it_reads
+
+    @property
+    def blocks_in(self) -> int:
+        """Blocks of what is read."""
+        return self.blocks if self.encoder == BLOCK_DIAGONAL else 1
+
+    @property
+    def blocks_out(self) -> int:
+        """Blocks of what is written."""
+        return self.blocks if self.decoder == BLOCK_DIAGONAL else 1
 
     @property
     def input_bias(self) -> InputBias:

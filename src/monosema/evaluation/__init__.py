@@ -1,9 +1,22 @@
 """How good a dictionary is: reconstruction, sparsity, and the loss of a model that it is spliced into."""
 
+from monosema.evaluation.cross_entropy import CrossEntropy
 from monosema.evaluation.evaluate import evaluate
 from monosema.evaluation.metrics import Evaluation, Metrics
 from monosema.evaluation.rows import evaluate_rows
 from monosema.evaluation.splice import splice
-from monosema.evaluation.table import Table, table_rows
+from monosema.evaluation.table import Table, table_rows, together_table
+from monosema.evaluation.together import evaluate_together
 
-__all__ = ["Evaluation", "Metrics", "Table", "evaluate", "evaluate_rows", "splice", "table_rows"]
+__all__ = [
+    "CrossEntropy",
+    "Evaluation",
+    "Metrics",
+    "Table",
+    "evaluate",
+    "evaluate_rows",
+    "evaluate_together",
+    "splice",
+    "table_rows",
+    "together_table",
+]

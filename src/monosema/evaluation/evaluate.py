@@ -51,7 +51,7 @@ def evaluate(
             finite or do not vary, contexts in which there is nothing to measure.
     """
     wires = {name: hook_points(dictionary) for name, dictionary in dictionaries.items()}
-    _check(dictionaries, wires, model, contexts, batch_contexts)
+    check_fits(dictionaries, wires, model, contexts, batch_contexts)
     special = model.special_ids if skip_special else frozenset()
     writes = sorted({write for _, write in wires.values()})
     points = sorted(set(chain.from_iterable(wires.values())))
@@ -65,7 +65,9 @@ def evaluate(
                 part = _measure(dictionary, *wires[name], model, batch, means, baselines)
                 totals[name] = totals[name] + part if name in totals else part
     return {
-        name: total.evaluation(contexts.numel() - total.reconstruction.tokens, includes_special_tokens=not skip_special)
+        name: total.evaluation(
+            contexts.numel() - total.reconstruction.tokens, not skip_special, dictionaries[name].spec.blocks
+        )
         for name, total in totals.items()
     }
 
@@ -157,13 +159,14 @@ def _measure(
     return replace(sums, cross_entropy=losses)
 
 
-def _check(
+def check_fits(
     dictionaries: Mapping[str, Dictionary],
     wires: Mapping[str, tuple[str, str]],
     model: "LoadedModel",
     contexts: Tensor,
     batch_contexts: int,
 ) -> None:
+    """Refuses contexts that cannot be measured on, and dictionaries that do not fit the hook points that they name."""
     if contexts.ndim != 2 or contexts.shape[1] < 2 or not len(contexts):
         raise InputError(f"contexts of shape {list(contexts.shape)}", expected="[n, length], at least 2 tokens long")
     if batch_contexts < 1:

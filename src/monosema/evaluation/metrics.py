@@ -22,6 +22,9 @@ class Metrics(Reconstruction, Sparsity, CrossEntropy):
     includes_special_tokens: bool | None
     """Whether special tokens are among the N; None where the activations came without tokens."""
 
+    l0_per_block: tuple[float, ...] | None = None
+    """Mean number of active features per token in each block of features; None where there is one block."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -40,8 +43,11 @@ class MetricSums(Sums):
     sparsity: SparsitySums
     cross_entropy: CrossEntropySums = field(default_factory=CrossEntropySums)
 
-    def evaluation(self, left_out_tokens: int = 0, includes_special_tokens: bool | None = None) -> Evaluation:
-        """The metrics of all tokens added up."""
+    def evaluation(
+        self, left_out_tokens: int = 0, includes_special_tokens: bool | None = None, blocks: int = 1
+    ) -> Evaluation:
+        """The metrics of all tokens added up, of a dictionary with so many blocks of features."""
+        density = self.sparsity.density()
         metrics = Metrics(
             **vars(self.reconstruction.metrics()),
             **vars(self.sparsity.metrics()),
@@ -49,5 +55,6 @@ class MetricSums(Sums):
             tokens=self.reconstruction.tokens,
             left_out_tokens=left_out_tokens,
             includes_special_tokens=includes_special_tokens,
+            l0_per_block=tuple(density.view(blocks, -1).sum(1).tolist()) if blocks > 1 else None,
         )
-        return Evaluation(metrics, self.sparsity.density())
+        return Evaluation(metrics, density)

@@ -37,7 +37,7 @@ def evaluate_rows(
     mean = means_of({"target": target} for _, target in _checked(dictionary, rows))["target"]
     with in_evaluation_mode([dictionary]):
         parts = (measure_rows(dictionary, x, target, mean)[0] for x, target in rows)
-        return add_up(parts).evaluation()
+        return add_up(parts).evaluation(blocks=dictionary.spec.blocks)
 
 
 def measure_rows(

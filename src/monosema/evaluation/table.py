@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from monosema.evaluation.cross_entropy import CrossEntropy
 from monosema.evaluation.metrics import Metrics
 
 
@@ -30,6 +31,25 @@ def table_rows(metrics: Mapping[str, Metrics]) -> Table:
         for name, m in metrics.items()
     ]
     return Table(headers, rows, list(dict.fromkeys(_note(m) for m in metrics.values())))
+
+
+def together_table(together: CrossEntropy, dictionaries: int) -> Table:
+    """What is left of the model's predictions with all dictionaries in it at once, as text."""
+    headers = ["All at once", "CE", "CE Diff", "% CE Recovered", "KL"]
+    assert together.ce_clean is not None
+    spliced = [_percent(together.ce_recovered), f"{together.kl:.3f}"]
+    rows = [
+        [name, f"{ce:.3f}", f"{ce - together.ce_clean:.3f}", *rest]
+        for name, ce, rest in (
+            ("the model as it is", together.ce_clean, ["100.0", "0.000"]),
+            (f"{dictionaries} dictionaries", together.ce_spliced, spliced),
+            ("means in their places", together.ce_mean, ["–", "–"]),
+            ("zeros in their places", together.ce_zero, ["0.0", "–"]),
+        )
+        if ce is not None
+    ]
+    tokens = f"Cross-entropy in nats, over {together.predicted_tokens:,} held-out tokens."
+    return Table(headers, rows, [f"{tokens} Each dictionary reads what those before it have left."])
 
 
 def _percent(share: float | None) -> str:

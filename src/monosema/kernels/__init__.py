@@ -1,5 +1,6 @@
 """Sparse linear algebra, each operation beside the dense expression that it equals."""
 
+from monosema.kernels.blocks import block_decode, block_decode_parts, block_prefix_decode
 from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
 from monosema.kernels.columns import column_counts, column_sums
 from monosema.kernels.decode import decode_parts, sparse_decode
@@ -12,6 +13,9 @@ __all__ = [
     "RaggedCodes",
     "SparseCodes",
     "batch_topk",
+    "block_decode",
+    "block_decode_parts",
+    "block_prefix_decode",
     "column_counts",
     "column_sums",
     "decode_parts",

@@ -1,7 +1,8 @@
 """The largest entries of the encoder's product `x W + b`, without ever holding all of it.
 
 The product is made a few rows at a time, in one buffer that stays in the processor's cache; what is not chosen is gone.
-A training step then costs one dense product, and all else touches the chosen entries alone.
+A training step then costs one dense product, and all else touches the chosen entries alone. Where the weight is a
+stack of blocks, `[n, d / n, width / n]`, it stands for the block-diagonal matrix of them.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.kernels.blocks import blocks_in_parts, cut_rows
 from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.parts import product_in_parts
@@ -134,6 +136,8 @@ def _product(centred: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Te
     Where the weight is copied anyway, the bias becomes one more row of it, which a column of ones multiplies: to add it
     for itself takes two more passes over the product.
     """
+    if weight.ndim == 3:
+        return blocks_in_parts(centred, weight.to(centred.dtype), bias.to(centred.dtype))
     if centred.dtype == weight.dtype:
         return product_in_parts(centred, weight, bias)
     (d, width), kind = weight.shape, centred.dtype
@@ -146,7 +150,23 @@ def _with_gradients(
     codes: RaggedCodes, x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None, centred: Tensor
 ) -> Float[Tensor, " entries"]:
     """The values of entries of `(x − shift) W + b`, joined to what they were made from."""
+    if weight.ndim == 3:
+        return _with_gradients_of_blocks(codes, x if shift is None else x - shift, weight, bias, centred)
     return _Entries.apply(codes.offsets, codes.columns, codes.values, x, weight, bias, shift, centred)
+
+
+def _with_gradients_of_blocks(
+    codes: RaggedCodes, x: Tensor, weight: Float[Tensor, "n d own"], bias: Tensor, centred: Tensor
+) -> Float[Tensor, " entries"]:
+    """The same of a block-diagonal W: entries of the product of n times as many rows with its blocks side by side."""
+    n, d, _ = weight.shape
+    cut, order = cut_rows(codes, n)
+    side_by_side = weight.mT.flatten(0, 1).mT
+    rows, centred = x.reshape(-1, d), centred.reshape(-1, d)
+    values = _Entries.apply(cut.offsets, cut.columns, cut.values, rows, side_by_side, bias, None, centred)
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
+    return values[back]
 
 
 class _Entries(torch.autograd.Function):

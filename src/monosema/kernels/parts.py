@@ -26,9 +26,14 @@ def product_in_parts(
 ) -> Iterator[Float[Tensor, "rows width"]]:
     """`x @ weight + bias`, in their precision, in one buffer: each part is overwritten by the next."""
     width = weight.shape[1]
-    fitting = max(GPU_BUFFER // width, GPU_ROWS) if on_gpu(x) else max(BUFFER // width, ROWS)
-    rows = max(min(fitting, len(x)), 1)
+    rows = rows_at_a_time(x, width)
     buffer = x.new_empty(rows, width)
     for part in x.split(rows):
         out = buffer[: len(part)]
         yield torch.mm(part, weight, out=out) if bias is None else torch.addmm(bias, part, weight, out=out)
+
+
+def rows_at_a_time(x: Float[Tensor, "batch d"], width: int) -> int:
+    """How many rows of a product with so many columns are made at a time."""
+    fitting = max(GPU_BUFFER // width, GPU_ROWS) if on_gpu(x) else max(BUFFER // width, ROWS)
+    return max(min(fitting, len(x)), 1)

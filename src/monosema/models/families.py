@@ -7,6 +7,7 @@
 | `resid_mid.L` | the residual stream between attention and MLP (only where they follow each other) |
 | `resid_post.L` | the residual stream that leaves layer L |
 | `attn_z.L` | the heads' outputs side by side, before the output projection |
+| `attn_z.L.H` | that of head H alone |
 | `attn_out.L` | what attention adds to the residual stream |
 | `mlp_in.L` | what the MLP is given, after the norm |
 | `mlp_out.L` | what the MLP adds to the residual stream |

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -21,6 +23,8 @@ def attach(module: nn.Module, point: HookPoint, visit: Callable[[Tensor], Tensor
         InputError: in the forward pass, if there is no tensor at `point`.
     """
     place = module.get_submodule(point.path)
+    if point.columns is not None:
+        visit = partial(_visit_columns, visit, *point.columns)
     if point.side == "out":
 
         def after(_module: nn.Module, _args: Any, output: Any) -> Any:
@@ -43,6 +47,12 @@ def attach(module: nn.Module, point: HookPoint, visit: Callable[[Tensor], Tensor
         )
 
     return place.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def _visit_columns(visit: Callable[[Tensor], Tensor | None], first: int, end: int, whole: Tensor) -> Tensor | None:
+    """Shows some entries of an activation; what comes back for them flows on among the others."""
+    new = visit(whole[..., first:end])
+    return None if new is None else torch.cat([whole[..., :first], new, whole[..., end:]], dim=-1)
 
 
 def _first_tensor(output: Any, point: HookPoint) -> tuple[Tensor, Callable[[Tensor], Any]]:

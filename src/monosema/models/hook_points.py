@@ -13,11 +13,13 @@ class HookPoint:
     `path` is the module's path, as in `model.named_modules()`. `in_stream` says that what the module is given is the
     residual stream itself, which flows on past the module too: a replacement then changes the stream, not only the
     module's argument. It is no part of which place this is, so it counts neither in comparing nor in printing.
+    `columns` are the entries that are meant of the activation there, from the first up to the second; all if None.
     """
 
     path: str
     side: Literal["out", "in"] = "out"
     in_stream: bool = field(default=False, compare=False)
+    columns: tuple[int, int] | None = None
 
     @classmethod
     def parse(cls, text: str) -> "HookPoint":
@@ -32,4 +34,5 @@ class HookPoint:
         return cls(path, "in" if side == "in" else "out")
 
     def __str__(self) -> str:
-        return f"{self.path}:in" if self.side == "in" else self.path or ":out"
+        place = f"{self.path}:in" if self.side == "in" else self.path or ":out"
+        return place if self.columns is None else f"{place}[{self.columns[0]}:{self.columns[1]}]"

@@ -17,7 +17,7 @@ from monosema.device import has_fast_bf16, pick_device
 from monosema.errors import InputError
 from monosema.models.families import Family, families
 from monosema.models.hook_points import HookPoint
-from monosema.models.names import resolve
+from monosema.models.names import resolve, text_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,18 +49,30 @@ class LoadedModel:
     @property
     def max_context(self) -> int | None:
         """The longest context that the model takes, in tokens, where its configuration says so."""
-        config = _text_config(self.module)
+        config = text_config(self.module)
         return getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
 
     @property
     def vocabulary(self) -> int | None:
         """How many tokens the model knows, if it takes tokens."""
-        return getattr(_text_config(self.module), "vocab_size", None)
+        return getattr(text_config(self.module), "vocab_size", None)
 
     @property
     def special_ids(self) -> frozenset[int]:
         """The tokens that stand for no text, such as the one that ends a document."""
         return frozenset(self.tokenizer.all_special_ids if self.tokenizer else ())
+
+    @property
+    def heads(self) -> int | None:
+        """How many attention heads a layer has (query heads, where keys and values are shared), if that is known."""
+        return getattr(text_config(self.module), "num_attention_heads", None)
+
+    def heads_at(self, point: str) -> int | None:
+        """How many heads' outputs lie side by side at a hook point; None where it is no `attn_z.L`."""
+        if self.family is None or self.heads is None:
+            return None
+        places = (self.point(f"attn_z.{layer}") for layer in range(self.family.layers(text_config(self.module))))
+        return self.heads if self.point(point) in places else None
 
     @property
     def predicts_next(self) -> bool:
@@ -275,9 +287,3 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _text_config(module: nn.Module) -> Any:
-    """The configuration of a module's language model, or None where it has no configuration."""
-    config: Any = getattr(module, "config", None)
-    return config.get_text_config() if hasattr(config, "get_text_config") else config

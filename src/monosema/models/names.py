@@ -1,7 +1,8 @@
 """From the name of a hook point to the hook point: module paths, short names and TransformerLens names."""
 
 import re
-from typing import NoReturn
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from monosema.models.hook_points import HookPoint
 from monosema.registry import nearest
 
 _SHORT = re.compile(rf"({'|'.join(KINDS[1:])})\.(\d+)")
+_HEAD = re.compile(r"(attn_z\.\d+)\.(\d+)")
 _LENS = re.compile(r"blocks\.(\d+)\.((?:\w+\.)?hook_\w+)")
 _KIND_OF_LENS = {
     "hook_resid_pre": "resid_pre",
@@ -21,7 +23,7 @@ _KIND_OF_LENS = {
     "hook_mlp_out": "mlp_out",
 }
 _EXPECTED = (
-    f"a short name (embed, {', '.join(f'{kind}.L' for kind in KINDS[1:])}), "
+    f"a short name (embed, {', '.join(f'{kind}.L' for kind in KINDS[1:])}; attn_z.L.H is one head), "
     "a TransformerLens name (blocks.L.hook_resid_post) or a module path"
 )
 
@@ -41,6 +43,8 @@ def resolve(name: str, module: nn.Module, family: Family | None) -> HookPoint:
         return _place(name, "embed", 0, module, _known(name, family, module))
     if match := _SHORT.fullmatch(name):
         return _place(name, match[1], int(match[2]), module, _known(name, family, module))
+    if match := _HEAD.fullmatch(name):
+        return _of_head(name, resolve(match[1], module, family), int(match[2]), module)
     if match := _LENS.fullmatch(name):
         layer, hook = int(match[1]), match[2]
         known = _known(name, family, module)
@@ -66,6 +70,21 @@ def _place(name: str, kind: str, layer: int, module: nn.Module, family: Family, 
     templates = {**family.templates, **family.transformer_lens} if lens else family.templates
     point = HookPoint.parse(base_prefix(module) + templates[kind].format(L=layer))
     return HookPoint(point.path, point.side, in_stream=kind == "resid_mid" and point.side == "in")
+
+
+def _of_head(name: str, all_heads: HookPoint, head: int, module: nn.Module) -> HookPoint:
+    config = text_config(module)
+    heads = config.num_attention_heads
+    if head >= heads:
+        raise InputError(f"hook point {name!r} of a model with {heads} heads", expected=f"a head from 0 to {heads - 1}")
+    d_head = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return replace(all_heads, columns=(head * d_head, (head + 1) * d_head))
+
+
+def text_config(module: nn.Module) -> Any:
+    """The configuration of a module's language model, or None where it has no configuration."""
+    config: Any = getattr(module, "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def base_prefix(module: nn.Module) -> str:

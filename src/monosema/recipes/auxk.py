@@ -28,7 +28,7 @@ def auxk_loss(
     values, places = pre.topk(min(k, len(dead)), dim=1, sorted=False)
     own = F.pad(values.detach(), (0, k - values.shape[1]), value=-torch.inf)  # others may have more
     kept = ranks.features.among_largest(own, k)[:, : values.shape[1]]
-    codes = SparseCodes(dead[places], values.relu() * kept, len(dictionary.W_dec))
+    codes = SparseCodes(dead[places], values.relu() * kept, dictionary.spec.width)
     error = error.detach().float()
     explained = dictionary.decode_features(codes)
     mean = ranks.rows.sum(error.sum(0)) / (len(error) * ranks.rows.size)

@@ -34,7 +34,7 @@ def align_(dictionary: Dictionary) -> None:
     """Moves each encoder column e along its decoder row d until e · d = 1: e + (1 − e · d) d / ‖d‖²."""
     encoder, decoder = dictionary.W_enc.mT, dictionary.W_dec
     missing = (1 - (encoder * decoder).sum(-1)) / _squared_norms(decoder)
-    encoder.addcmul_(missing[:, None], decoder)
+    encoder.addcmul_(missing[..., None], decoder)
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def project_aligned_gradient_(dictionary: Dictionary) -> None:
     assert dictionary.W_enc.grad is not None
     assert decoder.grad is not None
     grad = dictionary.W_enc.grad.mT
-    along = ((grad * decoder).sum(-1) / _squared_norms(decoder))[:, None]
+    along = ((grad * decoder).sum(-1) / _squared_norms(decoder))[..., None]
     decoder.grad.addcmul_(along, encoder, value=-1)
     grad.addcmul_(along, decoder, value=-1)
 

@@ -24,7 +24,8 @@ def ghost_loss(
     error, chosen = error.detach().float(), pre.float()
     # ê is scaled per row anyway, so that exp may start from the row's largest and never overflows.
     largest = ranks.features.max(F.pad(chosen.detach(), (0, 1), value=-torch.inf).amax(1, keepdim=True))
-    ghost = ranks.features.sum((chosen - largest).exp() @ dictionary.W_dec[dead]).float()
+    made = dictionary.decoder.apply_some((chosen - largest).exp(), dictionary.W_dec, dead)
+    ghost = ranks.features.sum(made).float()
     tiny = torch.finfo(ghost.dtype).tiny
     scale = error.norm(dim=1, keepdim=True) / (2 * ghost.detach().norm(dim=1, keepdim=True)).clamp_min(tiny)
     rows = len(error) * ranks.rows.size

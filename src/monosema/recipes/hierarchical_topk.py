@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from monosema.dictionaries import ActivationFunction, Dictionary, Preactivations, TopK
-from monosema.kernels import SparseCodes, prefix_decode
+from monosema.kernels import SparseCodes
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.recipe import recipes, require
 from monosema.recipes.topk import TopKFamily
@@ -45,7 +45,7 @@ class HierarchicalTopKRecipe(TopKFamily):
         assert isinstance(batch.codes, SparseCodes)
         stored = batch.codes.indices.shape[1]
         ends = (*self.budgets[:-1], stored) if self.budgets else tuple(range(1, stored + 1))
-        prefixes = prefix_decode(batch.codes, batch.dictionary.W_dec, ends)
+        prefixes = batch.dictionary.decoder.apply_prefixes(batch.codes, batch.dictionary.W_dec, ends)
         rest = (batch.y - batch.dictionary.decode_nothing(batch.x))[:, None] - prefixes
         by_budget = batch.mean(rest.float().square().sum((0, 2)))
         return {"error": Term(0.0, by_budget[-1]), "budgets": Term(1.0, by_budget.mean())}

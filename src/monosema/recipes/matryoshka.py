@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary
+from monosema.dictionaries import Dictionary, Spec
+from monosema.errors import InputError
 from monosema.kernels import RaggedCodes
 from monosema.recipes.batch_topk import BatchTopKFamily
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.recipe import recipes, require, squared_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @recipes.register("matryoshka")
@@ -21,7 +25,8 @@ class MatryoshkaRecipe(BatchTopKFamily):
     """L = Σ_i w_i R_i + α · AuxK, where R_i is the error of the first features alone, up to the i-th prefix.
 
     The codes are BatchTopK's. Each prefix of the dictionary is to be a dictionary of its own, so the first features
-    become general and the later ones special. The weights w_i are positive and are scaled to sum to one.
+    become general and the later ones special. Of a dictionary in blocks, a prefix has the first features of each. The
+    weights w_i are positive and are scaled to sum to one.
     """
 
     name: ClassVar[str] = "matryoshka"
@@ -38,6 +43,15 @@ class MatryoshkaRecipe(BatchTopKFamily):
         weights = self.prefix_weights
         fits = weights is None or (len(weights) == len(self.prefixes) and all(weight > 0 for weight in weights))
         require(self, "prefix_weights", fits, f"{len(self.prefixes)} weights above 0, one for each prefix")
+
+    def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
+        """The recipe with its learning rate; refuses prefixes that would be some of an encoder's blocks alone."""
+        if spec.encoder != spec.decoder:
+            raise InputError(
+                f"recipe matryoshka with an encoder that is {spec.encoder} and a decoder that is {spec.decoder}",
+                expected="blocks on both sides or on none: a prefix holds the first features of every block",
+            )
+        return super().fitted(spec, steps, batch_size)
 
     def ends(self, width: int) -> list[int]:
         """Number of features in each prefix."""

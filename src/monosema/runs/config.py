@@ -29,6 +29,9 @@ class DictionaryConfig:
     """Number of features as a multiple of the site's size, in place of width; 16 if neither is given."""
     skip: bool = False
     """Add a dense linear map from input to output."""
+    blocks: int | Literal["heads"] | None = None
+    """Cut encoder and decoder into so many blocks, each with its own part of the activations and of the features; heads
+    is one for each attention head, on the side or sides that are attn_z.L."""
     name: str | None = None
     """Name of the dictionary and its folder; by default made of recipe, site and what varies."""
 
@@ -38,6 +41,8 @@ class DictionaryConfig:
         size = self.width if self.width is not None else self.expansion
         if size is not None and size <= 0:
             raise InputError(f"a dictionary of width or expansion {size}", expected="a positive size")
+        if isinstance(self.blocks, int) and self.blocks < 1:
+            raise InputError(f"{self.blocks} blocks", expected="at least 1, or heads")
         if self.name is not None and (not self.name or self.name.startswith(".") or "/" in self.name):
             raise InputError(f"dictionary name {self.name!r}", expected="a name that can be a folder's")
 
@@ -87,6 +92,9 @@ class RunConfig(ReadConfig):
     """Tokens after which a checkpoint is saved and kept for good."""
     non_finite: Literal["stop", "skip"] = "stop"
     """What a loss that is NaN or infinite does: stop the run and save the batch, or skip the batch and count it."""
+    together: bool = False
+    """Also measure what is left of the model's predictions when all dictionaries take their places at once, such as a
+    transcoder for every MLP."""
     evaluate_every: int | None = None
     """Measure on a part of the held-out text each time this many tokens were trained on."""
     log_every: int = 10
@@ -109,9 +117,20 @@ class RunConfig(ReadConfig):
             raise InputError(
                 f"{self.tokens} tokens in batches of {self.batch_size}", expected="tokens for at least one batch"
             )
+        if self.together:
+            self._check_apart()
         names = [d.name for d in self.dictionaries if d.name is not None]
         if len(set(names)) < len(names):
             raise InputError(f"dictionaries named {', '.join(names)}", expected="a different name for each")
+
+    def _check_apart(self) -> None:
+        written = [d.target or d.site for d in self.dictionaries]
+        if self.activations is not None or len(set(written)) < len(written):
+            raise InputError(
+                f"all dictionaries together, which write {', '.join(written)}",
+                expected="a model, and one dictionary for each hook point in it",
+                hint="leave together out, or train fewer dictionaries",
+            )
 
     @property
     def steps(self) -> int:

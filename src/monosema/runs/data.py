@@ -48,6 +48,13 @@ class Data:
     heldout: Heldout
 
     @property
+    def heads(self) -> dict[str, int]:
+        """How many attention heads lie side by side at those of the source's hook points where they do."""
+        model = self.heldout.model
+        found = {} if model is None else {point: model.heads_at(point) for point in self.source.widths}
+        return {point: heads for point, heads in found.items() if heads is not None}
+
+    @property
     def dtype(self) -> str | None:
         """The precision of the model, if there is one."""
         model = self.heldout.model

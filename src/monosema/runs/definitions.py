@@ -1,6 +1,6 @@
 """What the report says of each metric, and how it writes its value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 ABSENT = "–"
@@ -21,6 +21,11 @@ def number(value: float) -> str:
 def count(value: int) -> str:
     """1234567 as 1,234,567."""
     return f"{value:,}"
+
+
+def several(values: Iterable[float]) -> str:
+    """1.234, 5.678 as 1.2 · 5.7."""
+    return " · ".join(f"{value:.1f}" for value in values)
 
 
 class Definition(NamedTuple):
@@ -51,6 +56,7 @@ DETAILS = {
         ),
     ),
     "Sparsity": (
+        Definition("l0_per_block", "L0 per block", "active features per token in each block (attention head)", several),
         Definition("alive_8192", "Alive in 8,192", "features active somewhere in the first 8,192 tokens", percent),
         Definition("denser_than_1_percent", "Dense, > 1 %", "features active on more than 1 % of tokens", percent),
         Definition("denser_than_10_percent", "Dense, > 10 %", "features active on more than 10 % of tokens", percent),

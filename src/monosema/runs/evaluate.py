@@ -10,12 +10,12 @@ from torch import Tensor
 from monosema.device import pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.evaluation import Metrics
+from monosema.evaluation import CrossEntropy, Metrics
 from monosema.formats import load
 from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Heldout, first_rows, heldout_contexts, heldout_part, heldout_text, load_rows
-from monosema.runs.measure import evaluate_heldout
+from monosema.runs.measure import evaluate_heldout, measure_together
 from monosema.runs.outcome import DICTIONARIES
 
 
@@ -37,6 +37,15 @@ def evaluate_folder(
         folder, model=model, text=text, activations=activations, tokens=tokens, context=context, device=device
     )
     return {name: found.metrics for name, found in evaluate_heldout(dictionaries, heldout).items()}
+
+
+def evaluate_folder_together(folder: str | Path, **options: Any) -> tuple[CrossEntropy, int]:
+    """The model's loss with all dictionaries of a run in it at once, and how many these are.
+
+    The arguments are those of `open_folder`, as are the errors; also where two write one hook point.
+    """
+    dictionaries, heldout = open_folder(folder, **options)
+    return measure_together(dictionaries, heldout), len(dictionaries)
 
 
 def open_folder(

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from monosema.analysis import Example, middling_features, top_examples
 from monosema.dictionaries import Dictionary
-from monosema.evaluation import Evaluation, Metrics, evaluate, evaluate_rows
+from monosema.errors import InputError
+from monosema.evaluation import CrossEntropy, Evaluation, Metrics, evaluate, evaluate_rows, evaluate_together
 from monosema.runs.data import Heldout
 from monosema.runs.processes import ONLY, Processes
 from monosema.training import Learner
@@ -42,6 +43,17 @@ def evaluate_heldout(dictionaries: Mapping[str, Dictionary], heldout: Heldout) -
         return evaluate(dictionaries, heldout.model, heldout.contexts)
     assert heldout.rows is not None
     return {name: evaluate_rows(d, _batches(d, heldout.rows)) for name, d in dictionaries.items()}
+
+
+def measure_together(dictionaries: Mapping[str, Dictionary], heldout: Heldout) -> CrossEntropy:
+    """The model's loss with all dictionaries in it at once.
+
+    Raises:
+        InputError: there is no model, or two dictionaries write one hook point.
+    """
+    if heldout.model is None or heldout.contexts is None:
+        raise InputError("all dictionaries at once on rows of activations", expected="a model to put them into")
+    return evaluate_together(dictionaries, heldout.model, heldout.contexts)
 
 
 def _batches(

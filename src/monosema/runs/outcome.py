@@ -13,7 +13,7 @@ from monosema.config import to_dict
 from monosema.dictionaries import Dictionary, load, save
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data
-from monosema.runs.measure import measure
+from monosema.runs.measure import measure, measure_together
 from monosema.runs.processes import Processes
 from monosema.runs.result import RunResult
 from monosema.training import Learner
@@ -73,6 +73,7 @@ def measured(
     """Measures the dictionaries; `seconds` are those of what came before."""
     started = time.perf_counter()
     found, examples = measure(dictionaries, data.heldout)
+    together = measure_together(dictionaries, data.heldout) if config.together else None
     return RunResult(
         config=config,
         metrics={name: evaluation.metrics for name, evaluation in found.items()},
@@ -81,6 +82,7 @@ def measured(
         log=[json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()],
         seconds={**seconds, "measuring": time.perf_counter() - started},
         facts=dict(facts),
+        together=together,
     )
 
 
@@ -103,6 +105,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
     """The metrics of a run, with its times and facts."""
     return {
         "dictionaries": {name: asdict(metrics) for name, metrics in result.metrics.items()},
+        **({} if result.together is None else {"together": asdict(result.together)}),
         "seconds": dict(result.seconds),
         **result.facts,
     }

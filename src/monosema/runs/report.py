@@ -11,7 +11,7 @@ from typing import Any
 from monosema.analysis import Example
 from monosema.analysis.render import one_line
 from monosema.config import to_dict
-from monosema.evaluation import table_rows
+from monosema.evaluation import table_rows, together_table
 from monosema.files import write_atomically, write_text
 from monosema.runs.definitions import DETAILS, percent
 from monosema.runs.drawing import DARK, LIGHT, Picture, Series, family_series, series_of
@@ -33,10 +33,11 @@ def write_report(folder: Path, result: RunResult) -> Path:
     training, tradeoff = training_pictures(result), tradeoff_pictures(result)
     for picture in (*training, *tradeoff, *(section.density for section in sections)):
         _write_png(folder / PICTURES / f"{picture.name}.png", picture.light)
-    page = _template().render(
+    page = page_template(REPORT).render(
         title=_title(result),
         lead=_lead(result),
         summary=table_rows(result.metrics),
+        together=None if result.together is None else together_table(result.together, len(result.metrics)),
         groups=_groups(result, sections),
         details=_details(result, sections),
         sections=sections,
@@ -100,14 +101,15 @@ def _groups(result: RunResult, sections: Sequence[Section]) -> list[Group]:
 def _section(result: RunResult, series: Series) -> Section:
     density = result.density[series.name]
     features = [
-        Feature(index, float(density[index]), [(example, _tokens(example, examples)) for example in examples])
+        Feature(index, float(density[index]), [(example, shown_tokens(example, examples)) for example in examples])
         for index, examples in result.examples[series.name].items()
     ]
     (row,) = table_rows({series.name: result.metrics[series.name]}).rows
     return Section(series, density_picture(result, series), features, row[1:])
 
 
-def _tokens(example: Example, examples: Sequence[Example]) -> list[Token]:
+def shown_tokens(example: Example, examples: Sequence[Example]) -> list[Token]:
+    """The tokens of one of a feature's examples, as dark as their value is near the strongest of them all."""
     scale = max(e.value for e in examples)
     return [
         # Where a character is cut into several tokens, the first of them have no text, but may be active.
@@ -176,7 +178,8 @@ def _versions() -> dict[str, str]:
     return {**packages, "Python": platform.python_version(), "System": f"{platform.system()} {platform.machine()}"}
 
 
-def _template() -> Any:
+def page_template(name: str) -> Any:
+    """A page that escapes all text that it is given."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -187,7 +190,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters.update(base64=lambda data: b64encode(data).decode(), percent=percent, line=one_line)
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def _write_png(path: Path, png: bytes) -> None:

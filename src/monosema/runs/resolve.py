@@ -2,23 +2,29 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from monosema.config import to_dict
 from monosema.device import has_fast_bf16, pick_device
 from monosema.dictionaries import Spec
+from monosema.dictionaries.spec import BLOCK_DIAGONAL
+from monosema.errors import InputError
 from monosema.runs.config import DictionaryConfig, RunConfig
 from monosema.runs.naming import folder_name, settings_of, within
 
 EXPANSION = 16
 
 
-def resolve(config: RunConfig, widths: Mapping[str, int], dtype: str | None) -> RunConfig:
+def resolve(
+    config: RunConfig, widths: Mapping[str, int], dtype: str | None, heads: Mapping[str, int] | None = None
+) -> RunConfig:
     """The same run with nothing left to choose; a run of the result is a run of `config`.
 
     Args:
         config: what was asked for.
         widths: the size of the activations at each of the run's hook points.
         dtype: the precision that the model was loaded in, if there is one.
+        heads: how many attention heads lie side by side at those hook points where they do.
     """
     device = pick_device(config.device)
     precision = config.precision
@@ -26,14 +32,15 @@ def resolve(config: RunConfig, widths: Mapping[str, int], dtype: str | None) -> 
         precision = "bfloat16" if has_fast_bf16(device) else "float32"
     sized = [replace(d, width=_width(d, widths[d.site]), expansion=None) for d in config.dictionaries]
     dictionaries = tuple(
-        replace(d, recipe=d.recipe.fitted(spec_of(d, widths), config.steps, config.batch_size)) for d in _named(sized)
+        replace(d, recipe=d.recipe.fitted(spec_of(d, widths, heads), config.steps, config.batch_size))
+        for d in _named(sized)
     )
     return replace(
         config, dictionaries=dictionaries, dtype=dtype or config.dtype, device=str(device), precision=precision
     )
 
 
-def spec_of(config: DictionaryConfig, widths: Mapping[str, int]) -> Spec:
+def spec_of(config: DictionaryConfig, widths: Mapping[str, int], heads: Mapping[str, int] | None = None) -> Spec:
     """What a resolved dictionary connects."""
     assert config.width is not None
     target = config.target or config.site
@@ -45,7 +52,25 @@ def spec_of(config: DictionaryConfig, widths: Mapping[str, int]) -> Spec:
         writes=(target,),
         wiring="autoencoder" if target == config.site else "transcoder",
         skip=config.skip,
+        **_blocks(config, heads or {}),
     )
+
+
+def _blocks(config: DictionaryConfig, heads: Mapping[str, int]) -> dict[str, Any]:
+    """How encoder and decoder are cut into blocks."""
+    sides = {"encoder": config.site, "decoder": config.target or config.site}
+    if config.blocks in (None, 1):
+        return {}
+    if config.blocks != "heads":
+        return {**dict.fromkeys(sides, BLOCK_DIAGONAL), "blocks": config.blocks}
+    cut = [side for side, point in sides.items() if point in heads]
+    if not cut:
+        raise InputError(
+            f"blocks = heads at {', '.join(dict.fromkeys(sides.values()))}",
+            expected="attn_z.L of a model whose number of heads is known",
+            hint="or give the number of blocks",
+        )
+    return {**dict.fromkeys(cut, BLOCK_DIAGONAL), "blocks": heads[sides[cut[0]]]}
 
 
 def _width(config: DictionaryConfig, d: int) -> int:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.analysis import Example
-from monosema.evaluation import Metrics
+from monosema.evaluation import CrossEntropy, Metrics
 from monosema.runs.config import RunConfig
 
 
@@ -30,3 +30,5 @@ class RunResult:
     """What the run's parts took."""
     facts: Mapping[str, Any]
     """Other figures: tokens read, passes over the text, tokens per second, peak memory."""
+    together: CrossEntropy | None = None
+    """The model's loss with all dictionaries in it at once, where that was asked for."""

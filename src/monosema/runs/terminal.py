@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from monosema.analysis import Example
 from monosema.analysis.render import one_line
-from monosema.evaluation import Metrics, Table, table_rows
+from monosema.evaluation import CrossEntropy, Metrics, Table, table_rows, together_table
 from monosema.runs.definitions import percent
 from monosema.runs.report import REPORT
 from monosema.runs.result import RunResult
@@ -34,6 +34,8 @@ def print_result(result: RunResult, folder: Path, features: int = 5) -> None:
 
     console = _console()
     print_table(table_rows(result.metrics), console)
+    if result.together is not None:
+        print_table(together_table(result.together, len(result.metrics)), console)
     name, examples = next(iter(result.examples.items()))
     shown = list(examples.items())[:features]
     if shown:
@@ -52,6 +54,11 @@ def print_result(result: RunResult, folder: Path, features: int = 5) -> None:
 def print_metrics(metrics: Mapping[str, Metrics]) -> None:
     """Prints the table of dictionaries that were measured, by name."""
     print_table(table_rows(metrics))
+
+
+def print_together(together: CrossEntropy, dictionaries: int) -> None:
+    """Prints the table of dictionaries that were in the model all at once."""
+    print_table(together_table(together, dictionaries))
 
 
 def print_table(table: Table, console: "Console | None" = None) -> None:

@@ -78,8 +78,9 @@ def _run(config: RunConfig, out: Path, overwrite: bool, resume: bool, processes:
     refuse_what_cannot_fit(config, ranks=processes.world.size, on_this_machine=local)
     past = past_of(out, processes) if goes_on else Past()
     data = open_data(config, processes)
-    config = resolve(config, data.source.widths, data.dtype)
-    learners = _learners(config, data, processes)
+    heads, dtype = processes.told((data.heads, data.dtype))  # not every process need have the model
+    config = resolve(config, data.source.widths, dtype, heads)
+    learners = _learners(config, data, heads, processes)
     restore(past, config, data.source, learners)
     if processes.first:
         _open_folder(config, out, past if goes_on else None)
@@ -142,7 +143,7 @@ def _open_folder(config: RunConfig, out: Path, past: Past | None) -> None:
     dump_yaml(config, out / CONFIG)
 
 
-def _learners(config: RunConfig, data: Data, processes: Processes) -> dict[str, Learner]:
+def _learners(config: RunConfig, data: Data, heads: Mapping[str, int], processes: Processes) -> dict[str, Learner]:
     """The dictionaries that this process trains."""
     sample, mine = data.source.sample(SAMPLE_ROWS), processes.share([str(d.name) for d in config.dictionaries])
     if not mine:
@@ -152,7 +153,7 @@ def _learners(config: RunConfig, data: Data, processes: Processes) -> dict[str, 
         )
     return {
         str(d.name): Learner(
-            spec_of(d, data.source.widths),
+            spec_of(d, data.source.widths, heads),
             d.recipe,
             sample,
             steps=config.steps,

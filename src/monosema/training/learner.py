@@ -235,9 +235,12 @@ class Learner:
     def _frames(self, sample: Batch) -> tuple[Frame, Frame]:
         x, y = self._rows(sample)
         norm_in, norm_out = (rows.shape[1] ** 0.5 if self.recipe.norm == "sqrt_d" else 1.0 for rows in (x, y))
-        read = frame_of(x, norm_in, self.recipe.basis)
+        blocks_in, blocks_out = self.spec.blocks_in, self.spec.blocks_out
         same = self.spec.reads == self.spec.writes
-        return read, read if same else frame_of(y, norm_out, self.recipe.basis)
+        if same:  # one frame, in which both sides' blocks stay apart
+            blocks_in = max(blocks_in, blocks_out)
+        read = frame_of(x, norm_in, self.recipe.basis, blocks_in)
+        return read, read if same else frame_of(y, norm_out, self.recipe.basis, blocks_out)
 
     @torch.no_grad()
     def _start(self, sample: Batch, seed: int) -> Dictionary:

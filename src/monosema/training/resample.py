@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary
+from monosema.dictionaries import Dictionary, Map
 from monosema.recipes import Moment, Recipe
 from monosema.training.optimisers import Optimisers
 
@@ -46,26 +46,29 @@ def resample_(
     optimiser remembers of those entries is forgotten. Where several ranks train the dictionary, each is given what it
     has of `x`, `y`, `reconstruction` and `dead`, and all have to do this at the same time.
 
+    Where features are divided into blocks, each block draws for its own from the errors of its part of the output.
+
     Returns:
         The features here that were restarted.
     """
     ranks, width = dictionary.ranks, len(dead)
     x, y, reconstruction = (ranks.rows.gather(rows) for rows in (x, y, reconstruction))
     dead = ranks.features.gather(dead)
-    chances = (y - reconstruction).float().square().sum(1).square()
-    count = min(int(dead.sum()), int((chances > 0).sum()))
-    chosen = dead.nonzero().squeeze(1)[:count]
-    if count == 0:
+    chosen, drawn = _drawn(dictionary, y - reconstruction, dead, generator)
+    if len(chosen) == 0:
         return chosen
-    drawn = torch.multinomial(chances.cpu() / chances.max().cpu(), count, generator=generator).to(x.device)
     read = x[drawn] if dictionary.input_bias is None else x[drawn] - dictionary.input_bias
-    norms = ranks.features.gather(dictionary.W_enc.norm(dim=0))
+    norms = ranks.features.gather(dictionary.W_enc.norm(dim=-2).flatten())
     norm = ENCODER_NORM * (norms if dead.all() else norms[~dead]).mean()
     decoder_norm = 1.0 if dead.all() else ranks.features.gather(dictionary.decoder_norms())[~dead].mean()
     here = chosen // width == ranks.features.rank
     chosen, drawn, read = chosen[here] - width * ranks.features.rank, drawn[here], read[here]
-    dictionary.W_dec[chosen] = decoder_norm * torch.nn.functional.normalize(y[drawn] - dictionary.b_dec)
-    dictionary.W_enc[:, chosen] = norm * torch.nn.functional.normalize(read).T
+    encoder, decoder = dictionary.encoder, dictionary.decoder
+    new = torch.nn.functional.normalize(_seen(decoder, y[drawn] - dictionary.b_dec, chosen, width))
+    decoder.directions(dictionary.W_dec)[chosen] = decoder_norm * new
+    encoder.detectors(dictionary.W_enc)[chosen] = norm * torch.nn.functional.normalize(
+        _seen(encoder, read, chosen, width)
+    )
     dictionary.b_enc[chosen] = 0.0
     restarted = torch.zeros(width, dtype=torch.bool, device=dead.device)
     restarted[chosen] = True
@@ -74,8 +77,46 @@ def resample_(
     return chosen
 
 
+def _drawn(
+    dictionary: Dictionary,
+    error: Float[Tensor, "batch d_out"],
+    dead: Bool[Tensor, " width"],
+    generator: torch.Generator,
+) -> tuple[Int[Tensor, " chosen"], Int[Tensor, " chosen"]]:
+    """Features to restart, and for each a row of the batch."""
+    parts = dictionary.decoder.parts(error.float())
+    chosen: list[Tensor] = []
+    drawn: list[Tensor] = []
+    for block, (part, own) in enumerate(zip(parts, dead.chunk(len(parts)), strict=True)):
+        chances = part.square().sum(1).square()
+        count = min(int(own.sum()), int((chances > 0).sum()))
+        chosen.append(own.nonzero().squeeze(1)[:count] + block * len(own))
+        if count:
+            shares = chances.cpu() / chances.max().cpu()
+            drawn.append(torch.multinomial(shares, count, generator=generator).to(error.device))
+    return torch.cat(chosen), torch.cat(drawn) if drawn else torch.cat(chosen)
+
+
+def _seen(
+    kind: Map, rows: Float[Tensor, "chosen d"], features: Int[Tensor, " chosen"], width: int
+) -> Float[Tensor, "chosen d_of_block"]:
+    """The part of each row that its feature's block sees."""
+    parts = kind.parts(rows)
+    if len(parts) == 1:
+        return rows
+    return torch.stack(tuple(parts), 1)[torch.arange(len(rows)), features // (width // len(parts))]
+
+
 def _forget_(dictionary: Dictionary, optimisers: Optimisers, features: Bool[Tensor, " width"]) -> None:
-    own = {dictionary.W_dec: features[:, None], dictionary.W_enc: features, dictionary.b_enc: features}
-    own |= dict.fromkeys(dictionary.activation.parameters(), features)
-    for parameter, which in own.items():
-        optimisers.forget_(parameter, which.expand_as(parameter))
+    masks = {parameter: torch.zeros_like(parameter, dtype=torch.bool) for parameter in _of_features(dictionary)}
+    dictionary.decoder.directions(masks[dictionary.W_dec])[features] = True
+    dictionary.encoder.detectors(masks[dictionary.W_enc])[features] = True
+    for parameter in (dictionary.b_enc, *dictionary.activation.parameters()):
+        masks[parameter][features] = True
+    for parameter, mask in masks.items():
+        optimisers.forget_(parameter, mask)
+
+
+def _of_features(dictionary: Dictionary) -> list[Tensor]:
+    """The parameters that features have for themselves."""
+    return [dictionary.W_dec, dictionary.W_enc, dictionary.b_enc, *dictionary.activation.parameters()]

@@ -1,0 +1,114 @@
+"""Dictionaries of all heads of an attention layer: dense against one block for each head, and their protocols.
+
+    python benchmarks/heads.py [--tokens 250000] [--store FOLDER] [--keep FOLDER] [--out benchmarks/results/heads.jsonl]
+
+All learn from one stream at `attn_z.2` of the embedded model, sparsity set to 20 active features, and are measured on
+held-out text. Poor starts: an encoder that points elsewhere than the decoder, biases at zero, the basis as it comes.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monosema.activations import Contexts, MixedContexts, ModelSource, Source
+from monosema.activations.store import StoreSource
+from monosema.device import has_fast_bf16
+from monosema.dictionaries import Dictionary, Spec, save
+from monosema.evaluation import evaluate
+from monosema.models import load_model
+from monosema.recipes import Recipe
+from monosema.recipes.april_l1 import AprilL1Recipe
+from monosema.recipes.l1 import L1Recipe
+from monosema.recipes.topk import TopKRecipe
+from monosema.runs.data import heldout_contexts
+from monosema.training import Learner, ProgressBar, train
+
+POINT, HEADS, D, L0, BATCH = "attn_z.2", 8, 256, 20, 512
+NARROW, WIDE = 2048, 16_384
+
+
+def start_poorly_(dictionary: Dictionary, generator: torch.Generator) -> None:
+    """Encoder directions of their own, as long as the decoder's."""
+    with torch.no_grad():
+        dictionary.W_enc.normal_(generator=generator)
+        norms = dictionary.W_enc.norm(dim=-2, keepdim=True)
+        dictionary.W_enc.mul_(dictionary.W_dec.norm(dim=-1).mean() / norms)
+
+
+@dataclass(frozen=True)
+class PoorApril(AprilL1Recipe):
+    def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
+        super().initialise_(dictionary, generator)
+        start_poorly_(dictionary, generator)
+
+
+@dataclass(frozen=True)
+class PoorL1(L1Recipe):
+    def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
+        super().initialise_(dictionary, generator)
+        start_poorly_(dictionary, generator)
+
+
+POOR: dict[str, Any] = {"target_l0": float(L0), "bias_init": "zero", "basis": "given"}
+BRICKEN, APRIL, TOPK = L1Recipe(target_l0=float(L0)), AprilL1Recipe(target_l0=float(L0)), TopKRecipe(k=L0)
+CASES: dict[str, tuple[Recipe, int, int]] = {
+    "dense topk": (TOPK, NARROW, 1),
+    "blocks topk": (TOPK, NARROW, HEADS),
+    "blocks topk, as many parameters": (TOPK, WIDE, HEADS),
+    "dense l1": (BRICKEN, NARROW, 1),
+    "blocks l1": (BRICKEN, NARROW, HEADS),
+    "blocks l1, poor start": (PoorL1(**POOR), NARROW, HEADS),
+    "dense april_l1": (APRIL, NARROW, 1),
+    "blocks april_l1": (APRIL, NARROW, HEADS),
+    "blocks april_l1, as many parameters": (APRIL, WIDE, HEADS),
+    "blocks april_l1, poor start": (PoorApril(**POOR), NARROW, HEADS),
+}
+
+
+def spec_of(width: int, blocks: int) -> Spec:
+    spec = Spec.autoencoder(POINT, D, width)
+    return spec if blocks == 1 else replace(spec, encoder="block_diagonal", decoder="block_diagonal", blocks=blocks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tokens", type=int, default=250_000)
+    parser.add_argument("--heldout", type=int, default=32_768)
+    parser.add_argument("--store")
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "heads.jsonl")
+    options = parser.parse_args()
+    model = load_model("tiny")
+    text = MixedContexts(Contexts(model.tokenizer, "tiny:train", 256, repeat=True), 2**24)
+    streamed = lambda: ModelSource(model, text, [POINT], batch_size=BATCH)  # noqa: E731
+    source: Source = StoreSource(options.store, [POINT], batch_size=BATCH) if options.store else streamed()
+    steps, sample, fast = options.tokens // BATCH, source.sample(16_384), has_fast_bf16(torch.device("cpu"))
+    learners = {
+        name: Learner(spec_of(width, blocks), recipe, sample, steps=steps, batch_size=BATCH, autocast=fast)
+        for name, (recipe, width, blocks) in CASES.items()
+    }
+    with ProgressBar(steps, BATCH) as bar:
+        train(source, learners, steps, [bar])
+    dictionaries = {name: learner.finished() for name, learner in learners.items()}
+    found = evaluate(dictionaries, model, heldout_contexts(model, "tiny:heldout", 256, options.heldout))
+    with options.out.open("a", encoding="utf-8") as file:
+        for name, dictionary in dictionaries.items():
+            parameters = sum(p.numel() for p in dictionary.parameters())
+            figures = {"width": dictionary.spec.width, "parameters": parameters, **asdict(found[name].metrics)}
+            line = {"case": name, "date": date.today().isoformat(), "tokens": steps * BATCH, **figures}
+            file.write(json.dumps(line) + "\n")
+            print(
+                f"{name:40} {parameters:>10,} L0 {line['l0']:6.1f} FVE {line['fve']:.3f} CE {line['ce_recovered']:.3f}"
+            )
+            if options.keep:
+                dictionary.metadata = {"name": name, "model": "tiny", "text": "tiny:train", "context": 256}
+                save(dictionary, options.keep / "dictionaries" / name.replace(" ", "-").replace(",", ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Runs of dictionaries that write elsewhere than they read: with a model, from a store, together, and resumed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from monosema.config import load_yaml
+from monosema.errors import InputError
+from monosema.formats import load
+from monosema.models import load_model, width_of
+from monosema.runs import DictionaryConfig, Interrupted, RunConfig, run
+from monosema.runs.evaluate import evaluate_folder_together
+from monosema.runs.harvest import harvest
+from monosema.runs.harvest_config import HarvestConfig
+from monosema.runs.resolve import resolve
+from monosema.training import ProgressBar
+from tests.runs.tiny_run import LAYERS, D, recipe, small_run
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+TRANSCODERS = tuple(
+    DictionaryConfig(recipe("topk", k=4), site=f"mlp_in.{layer}", target=f"mlp_out.{layer}", width=32)
+    for layer in range(LAYERS)
+)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_published_configuration_is_one_of_the_embedded_model(path: Path):
+    config = load_yaml(RunConfig, path)
+    model = load_model("tiny", device="cpu")
+    widths = {point: width_of(model, point) for point in config.points}
+    heads = {point: n for point in config.points if (n := model.heads_at(point))}
+    again = resolve(config, widths, "float32", heads)
+    assert all(isinstance(d.recipe.lr, float) and d.width for d in again.dictionaries)
+    assert len({d.name for d in again.dictionaries}) == len(again.dictionaries)
+
+
+def test_all_mlps_replaced_at_once_are_measured_reported_and_measured_again(model: Path, corpus: Path, tmp_path: Path):
+    result = run(small_run(*TRANSCODERS, model=str(model), text=str(corpus), together=True), tmp_path / "run")
+    assert result.together is not None
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert figures["together"] == vars(result.together)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"{LAYERS} dictionaries" in page
+    assert f"{result.together.ce_spliced:.3f}" in page
+    assert evaluate_folder_together(tmp_path / "run", device="cpu") == (result.together, LAYERS)
+
+
+def test_a_transcoder_learns_from_a_store_and_is_measured_in_the_model(model: Path, corpus: Path, tmp_path: Path):
+    made = HarvestConfig(
+        model=str(model),
+        text=str(corpus),
+        context=32,
+        site=("attn_z.1", "attn_z.1.0", "attn_out.1"),
+        tokens=1024,
+        shard_tokens=512,
+    )
+    harvest(made, tmp_path / "store", device="cpu")
+    dictionaries = (
+        DictionaryConfig(recipe("topk", k=4), site="attn_z.1", target="attn_out.1", width=32),
+        DictionaryConfig(recipe("l1"), site="attn_z.1.0", target="attn_out.1", width=32, name="head", skip=True),
+    )
+    result = run(small_run(*dictionaries, store=str(tmp_path / "store")), tmp_path / "run")
+    assert load(tmp_path / "run" / "dictionaries" / "head").spec.d_in == D // 2
+    for metrics in result.metrics.values():
+        assert metrics.ce_recovered is not None
+        assert metrics.fve > 0  # better than the mean
+
+
+def test_from_input_to_output_of_any_module_whatever_their_sizes(model: Path, corpus: Path, tmp_path: Path):
+    place = "gpt_neox.layers.1.mlp.dense_h_to_4h"
+    stretcher = DictionaryConfig(recipe("april_l1", sparsity=0.5), site=f"{place}:in", target=place, width=48)
+    result = run(small_run(stretcher, model=str(model), text=str(corpus)), tmp_path / "run")
+    (metrics,) = result.metrics.values()
+    (name,) = result.metrics
+    spec = load(tmp_path / "run" / "dictionaries" / name).spec
+    assert (spec.d_in, spec.d_out, spec.wiring) == (D, 2 * D, "transcoder")
+    assert metrics.ce_spliced is not None
+
+
+HEADS = (
+    DictionaryConfig(recipe("topk", k=4), site="attn_z.1", width=32, blocks="heads", name="heads"),
+    DictionaryConfig(recipe("april_l1", sparsity=0.5), site="attn_z.1", target="attn_out.1", width=32, blocks="heads"),
+    DictionaryConfig(recipe("matryoshka", k=4), site="resid_post.1", width=32, blocks=4),
+)
+
+
+def test_heads_are_blocks_where_they_lie_side_by_side(model: Path, corpus: Path, tmp_path: Path):
+    result = run(small_run(*HEADS, model=str(model), text=str(corpus)), tmp_path / "run")
+    specs = [load(tmp_path / "run" / "dictionaries" / name).spec for name in result.metrics]
+    assert [(spec.encoder, spec.decoder, spec.blocks) for spec in specs] == [
+        ("block_diagonal", "block_diagonal", 2),
+        ("block_diagonal", "dense", 2),
+        ("block_diagonal", "block_diagonal", 4),
+    ]
+    for metrics, blocks in zip(result.metrics.values(), (2, 2, 4), strict=True):
+        assert metrics.l0_per_block is not None
+        assert len(metrics.l0_per_block) == blocks
+        assert sum(metrics.l0_per_block) == pytest.approx(metrics.l0)
+    assert "L0 per block" in (tmp_path / "run" / "report.html").read_text()
+    again = load_yaml(RunConfig, tmp_path / "run" / "config.yaml")
+    assert [d.blocks for d in again.dictionaries] == ["heads", "heads", 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"site": "mlp_in.1", "blocks": "heads"}, "blocks = heads at mlp_in.1; expected attn_z.L"),
+        ({"site": "attn_z.1", "blocks": 3}, "3 blocks of d_in = 16; expected a multiple of 3"),
+        ({"site": "attn_z.1", "blocks": "heads", "width": 33}, "2 blocks of width = 33"),
+    ],
+)
+def test_blocks_that_do_not_divide_leave_nothing(options, message: str, model: Path, corpus: Path, tmp_path: Path):
+    wrong = DictionaryConfig(recipe("topk", k=4), **{"width": 32, **options})
+    with pytest.raises(InputError, match=message):
+        run(small_run(wrong, model=str(model), text=str(corpus)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("dictionaries", [TRANSCODERS, HEADS], ids=["transcoders", "heads"])
+def test_interrupted_they_go_on_to_the_same_bits(
+    dictionaries, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = small_run(*dictionaries, model=str(model), text=str(corpus))
+    run(config, tmp_path / "whole")
+    from monosema.runs import interrupt
+
+    def stop(self, step, metrics):
+        if step == 7:
+            raise interrupt.Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressBar, "on_step", stop)
+        with pytest.raises(Interrupted):
+            run(config, tmp_path / "parts")
+    run(config, tmp_path / "parts", resume=True)
+    for path in (tmp_path / "whole").glob("dictionaries/*/*.safetensors"):
+        assert (tmp_path / "parts" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "dictionaries",
+    [TRANSCODERS[:1] * 2, (DictionaryConfig(recipe("topk"), "a", "c"), DictionaryConfig(recipe("l1"), "c"))],
+)
+def test_two_of_one_hook_point_cannot_take_their_places_at_once(dictionaries: tuple[DictionaryConfig, ...]):
+    with pytest.raises(InputError, match="one dictionary for each hook point"):
+        RunConfig(dictionaries=dictionaries, together=True)
+
+
+def test_input_and_target_with_different_token_counts_are_refused(tmp_path: Path):
+    save_file({"a": torch.randn(100, 4), "b": torch.randn(99, 4)}, tmp_path / "rows.safetensors")
+    config = small_run(
+        DictionaryConfig(recipe("topk", k=2), "a", "b", width=8), activations=str(tmp_path / "rows.safetensors")
+    )
+    with pytest.raises(InputError, match="rows"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
