@@ -18,6 +18,7 @@ from monosema.kernels import (
     encode_above,
     encode_batch_topk,
     encode_topk,
+    is_dense,
     sparse_decode,
 )
 from monosema.registry import Registry
@@ -64,6 +65,10 @@ class Map(Protocol):
 
     def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """The columns of `apply(x, weight, bias)` that belong to some features."""
+        ...
+
+    def apply_some(self, codes: SparseCodes, weight: Tensor, features: Tensor) -> Float[Tensor, "batch columns"]:
+        """The product with codes of some features alone: index i of the codes is `features[i]`."""
         ...
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
@@ -117,7 +122,12 @@ class Dense:
 
     def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """`(x @ weight + bias)[:, features]`, from those columns alone."""
-        return x @ weight[:, features] + bias[features]
+        return F.linear(x, weight.mT.index_select(0, features), bias.index_select(0, features))
+
+    def apply_some(self, codes: SparseCodes, weight: Tensor, features: Tensor) -> Float[Tensor, "batch columns"]:
+        """`codes.to_dense() @ weight[features]`, as a dense product where the codes are dense enough."""
+        rows = weight.index_select(0, features)
+        return codes.to_dense() @ rows if is_dense(codes, rows) else sparse_decode(codes, rows)
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
         """Norm of each row of the matrix."""

@@ -1,11 +1,12 @@
 """AuxK: dead features learn to explain what the living leave over (Gao et al. 2024, arXiv 2406.04093, appendix A.2)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary
-from monosema.kernels import SparseCodes
+from monosema.kernels import topk
 
 
 def auxk_loss(
@@ -22,11 +23,9 @@ def auxk_loss(
     """
     if len(dead) == 0:
         return error.new_zeros(())
-    values, places = pre.topk(min(k_aux, len(dead)), dim=1, sorted=False)
-    codes = SparseCodes(dead[places], values.relu(), len(dictionary.W_dec))
-    error = error.detach().float()
-    explained = dictionary.decoder.apply_sparse(codes, dictionary.W_dec)
+    codes, error = topk(pre, min(k_aux, len(dead))), error.detach().float()
+    explained = dictionary.decoder.apply_some(codes, dictionary.W_dec, dead)
     variation = (error - error.mean(0)).square().sum()
     # Of an error that does not vary, rounding leaves a little; dividing by it would drown every other gradient.
     varies = variation > torch.finfo(error.dtype).eps * error.square().sum()
-    return (error - explained.float()).square().sum() * torch.where(varies, 1 / variation, 0.0)
+    return F.mse_loss(explained.float(), error, reduction="sum") * torch.where(varies, 1 / variation, 0.0)
