@@ -67,9 +67,10 @@ class BlockDiagonal:
         return block_prefix_decode(codes, weight, ends)
 
     def apply_some(
-        self, codes: Float[Tensor, "batch some"], weight: Tensor, features: Int[Tensor, " some"]
+        self, codes: Float[Tensor, "batch some"] | SparseCodes, weight: Tensor, features: Int[Tensor, " some"]
     ) -> Float[Tensor, "batch columns"]:
         """`codes @ block_diag(*weight)[features]`."""
+        codes = codes.to_dense() if isinstance(codes, SparseCodes) else codes
         own = weight.shape[1]
         mine = [features // own == block for block in range(self.n)]
         rows = self.directions(weight)

@@ -18,6 +18,7 @@ from monosema.kernels import (
     encode_above,
     encode_batch_topk,
     encode_topk,
+    is_dense,
     prefix_decode,
     sparse_decode,
 )
@@ -82,9 +83,9 @@ class Map(Protocol):
         ...
 
     def apply_some(
-        self, codes: Float[Tensor, "batch some"], weight: Tensor, features: Tensor
+        self, codes: Float[Tensor, "batch some"] | SparseCodes, weight: Tensor, features: Tensor
     ) -> Float[Tensor, "batch columns"]:
-        """The product with the codes of some features; all others are zero."""
+        """The product with the codes of some features, column i of the codes those of `features[i]`."""
         ...
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
@@ -155,7 +156,7 @@ class Dense:
 
     def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """`(x @ weight + bias)[:, features]`, from those columns alone."""
-        return x @ weight[:, features] + bias[features]
+        return F.linear(x, weight.mT.index_select(0, features), bias.index_select(0, features))
 
     def apply_prefixes(
         self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
@@ -164,10 +165,15 @@ class Dense:
         return prefix_decode(codes, weight, ends)
 
     def apply_some(
-        self, codes: Float[Tensor, "batch some"], weight: Tensor, features: Tensor
+        self, codes: Float[Tensor, "batch some"] | SparseCodes, weight: Tensor, features: Tensor
     ) -> Float[Tensor, "batch columns"]:
-        """`codes @ weight[features]`."""
-        return codes @ weight[features]
+        """`codes @ weight[features]`, of sparse codes as a dense product where they are dense enough."""
+        rows = weight.index_select(0, features)
+        if isinstance(codes, SparseCodes):
+            if not is_dense(codes, rows):
+                return sparse_decode(codes, rows)
+            codes = codes.to_dense()
+        return codes @ rows
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
         """Norm of each row of the matrix."""

@@ -3,7 +3,7 @@
 from monosema.kernels.blocks import block_decode, block_decode_parts, block_prefix_decode
 from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
 from monosema.kernels.columns import column_counts, column_sums
-from monosema.kernels.decode import decode_parts, sparse_decode
+from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.search import where_true
@@ -22,6 +22,7 @@ __all__ = [
     "encode_above",
     "encode_batch_topk",
     "encode_topk",
+    "is_dense",
     "prefix_decode",
     "sparse_decode",
     "to_sparse",

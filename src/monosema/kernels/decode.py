@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import only, products_at, weighted_sums, weighted_sums_, without_zeros
+from monosema.kernels.entries import MANY, only, products_at, weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import where_true
 from monosema.kernels.spare import gradient_like
@@ -34,6 +34,11 @@ def decode_parts(
     `codes.to_dense()[:, start:end] @ weight[start:end]`.
     """
     return _Parts.apply(codes.offsets, codes.columns, codes.values, weight, tuple(ends)) if ends else ()
+
+
+def is_dense(codes: SparseCodes, weight: Float[Tensor, "width d"]) -> bool:
+    """Whether so many entries are stored that the dense product with the weight is faster than the sparse one."""
+    return codes.values.shape[1] > MANY[product_dtype(weight)] * codes.width
 
 
 class _Decode(torch.autograd.Function):

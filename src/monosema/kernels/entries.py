@@ -162,7 +162,7 @@ def only(
     values: Float[Tensor, " entries"],
 ) -> tuple[Int[Tensor, " rows+1"], Int[Tensor, " kept"], Float[Tensor, " kept"]]:
     """The matrix of the entries at some places, which rise; gradients reach `values`."""
-    # index_select is several times as fast as indexing
+    # Selecting is several times as fast as indexing, and so is its gradient.
     return torch.searchsorted(places, offsets), columns.index_select(0, places), values.index_select(0, places)
 
 

@@ -101,8 +101,8 @@ def ordered(numbers: Float[Tensor, "*any"]) -> Int[Tensor, "*any"]:
 
 def _maxima(numbers: Int[Tensor, "batch width"], size: int) -> Int[Tensor, "batch groups"]:
     """Of groups of entries that lie far apart: each step is one of whole rows of numbers, and vectorised."""
-    batch, groups = len(numbers), numbers.shape[1] // size
-    return numbers[:, : groups * size].reshape(batch, size, groups).amax(1)
+    groups = numbers.shape[1] // size
+    return numbers[:, : groups * size].unflatten(1, (size, groups)).amax(1)
 
 
 def _members(chosen: Int[Tensor, "batch k"], width: int, groups: int) -> Int[Tensor, "batch candidates"]:

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary
-from monosema.kernels import SparseCodes
+from monosema.kernels import topk
 
 
 def auxk_loss(
@@ -25,15 +25,15 @@ def auxk_loss(
     k = min(k_aux, ranks.features.total(len(dead)))
     if k == 0:
         return error.new_zeros(())
-    values, places = pre.topk(min(k, len(dead)), dim=1, sorted=False)
-    own = F.pad(values.detach(), (0, k - values.shape[1]), value=-torch.inf)  # others may have more
-    kept = ranks.features.among_largest(own, k)[:, : values.shape[1]]
-    codes = SparseCodes(dead[places], values.relu() * kept, dictionary.spec.width)
-    error = error.detach().float()
-    explained = dictionary.decode_features(codes)
+    codes, error = topk(pre, min(k, len(dead))), error.detach().float()
+    if ranks.features.size > 1:
+        own = F.pad(codes.values.detach(), (0, k - codes.values.shape[1]), value=-torch.inf)  # others may have more
+        kept = ranks.features.among_largest(own, k)[:, : codes.values.shape[1]]
+        codes = codes._replace(values=codes.values * kept)
+    explained = ranks.features.sum(dictionary.decoder.apply_some(codes, dictionary.W_dec, dead))
     mean = ranks.rows.sum(error.sum(0)) / (len(error) * ranks.rows.size)
     variation, size = ranks.rows.sum(torch.stack([(error - mean).square().sum(), error.square().sum()]))
     # Of an error that does not vary, rounding leaves a little; dividing by it would drown every other gradient.
     varies = variation > torch.finfo(error.dtype).eps * size
-    left = ranks.rows.sum((error - explained.float()).square().sum())
+    left = ranks.rows.sum(F.mse_loss(explained.float(), error, reduction="sum"))
     return left * torch.where(varies, 1 / variation, 0.0)
