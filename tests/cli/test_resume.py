@@ -31,13 +31,21 @@ def log_of(out: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["text", "file"])
+@pytest.mark.parametrize("source", ["text", "file", "store"])
 def test_killed_at_random_points_a_run_ends_with_the_same_bits(
     source: str, model: Path, corpus: Path, vectors: Path, tmp_path: Path
 ):
     if source == "text":
         read = {"model": model, "text": corpus, "shuffle": 4096}
         dictionaries = ["--site", "resid_post.0", "resid_post.1", "--recipe", "topk", "jumprelu"]
+    elif source == "store":
+        read, dictionaries = (
+            {"store": tmp_path / "store"},
+            ["--site", "resid_post.0", "--recipe", "batch_topk", "gated"],
+        )
+        harvest = ["harvest", "--site", "resid_post.0", "--tokens", "4096", "--context", "32", "--shard-tokens", "256"]
+        of_text = ["--model", str(model), "--text", str(corpus), "--shuffle", "4096", "--device", "cpu"]
+        ended([*harvest, *of_text, "--out", str(read["store"])])
     else:
         read, dictionaries = {"activations": vectors}, ["--site", "activations", "--recipe", "batch_topk", "--k", "4"]
     each = options(**read, tokens=STEPS * 64, log_every=1, checkpoint_every=64 * 7) + dictionaries
