@@ -94,6 +94,7 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("jumprelu", 6e-3, {"target_l0": 16.0}),
     ("jumprelu", 6e-3, {"target_l0": 16.0, "aux": 1 / 32}),
     ("jumprelu", 6e-3, {"aux": 1 / 32}),
+    ("april_l1", 4.5e-3, {"target_l0": 128.0}),
 )
 """Other recipes, with their defaults and as they were."""
 
