@@ -18,7 +18,8 @@ from monosema.activations import (
     open_text,
     take_contexts,
 )
-from monosema.activations.store import StoreSource
+from monosema.activations.joined import JoinedSource, joined, needed
+from monosema.activations.store import Place, StoreSource, read_index
 from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
@@ -100,9 +101,11 @@ def _open_model(config: RunConfig) -> Data:
 
 def _stored(config: RunConfig) -> Source:
     assert config.store is not None
-    return StoreSource(
-        config.store, config.points, batch_size=config.batch_size, window_rows=config.buffer, seed=config.seed
+    points = needed(config.points, read_index(Place(config.store)).points)
+    source = StoreSource(
+        config.store, points, batch_size=config.batch_size, window_rows=config.buffer, seed=config.seed
     )
+    return source if points == list(config.points) else JoinedSource(source, config.points)
 
 
 def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents) -> Source:
@@ -160,10 +163,11 @@ def load_rows(path: str, points: Iterable[str]) -> dict[str, Float[Tensor, "rows
         InputError: the file cannot be read, has no tensor for a hook point, or one that is no finite activations.
     """
     tensors = load_tensors(path)
-    for point in points:
+    points = list(points)
+    for point in needed(points, tensors):
         if point not in tensors:
             raise InputError(f"site {point!r}", expected=f"a tensor in {path}: {', '.join(sorted(tensors))}")
-    chosen = {point: tensors[point] for point in points}
+    chosen = joined(tensors, points)
     TensorSource(chosen, batch_size=1)  # refuses what is no activations, by its row in the file
     return {point: tensor.flatten(0, -2) for point, tensor in chosen.items()}
 
