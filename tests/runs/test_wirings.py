@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -157,3 +158,40 @@ def test_input_and_target_with_different_token_counts_are_refused(tmp_path: Path
     with pytest.raises(InputError, match="rows"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+SUM, BOTH = "resid_mid.0 + mlp_out.0", "mlp_out.0 & attn_z.1"
+
+
+def test_sums_and_joined_hook_points_are_sites_like_any_other(model: Path, corpus: Path, tmp_path: Path):
+    options: dict[str, Any] = {"model": str(model), "text": str(corpus)}
+    dictionaries = (
+        DictionaryConfig(recipe("topk", k=4), site=SUM, width=32, name="sum"),
+        DictionaryConfig(recipe("topk", k=4), site="resid_post.0", width=32, name="stream"),
+        DictionaryConfig(recipe("april_l1", sparsity=0.5), site=BOTH, width=64, name="both"),
+        DictionaryConfig(recipe("topk", k=4), site="resid_pre.0", target=SUM, width=32, name="transcoder"),
+    )
+    metrics = run(small_run(*dictionaries, **options), tmp_path / "run").metrics
+    assert metrics["sum"].fve == pytest.approx(metrics["stream"].fve, rel=1e-3)
+    assert metrics["sum"].ce_spliced == pytest.approx(metrics["stream"].ce_spliced, rel=1e-4)
+    assert metrics["both"].ce_recovered is not None
+    assert load(tmp_path / "run" / "dictionaries" / "both").spec.d_in == 2 * D
+    assert metrics["transcoder"].ce_spliced is not None
+    made = HarvestConfig(**options, context=32, site=("resid_mid.0", "mlp_out.0", BOTH), tokens=1024, shard_tokens=512)
+    harvest(made, tmp_path / "store", device="cpu")
+    stored = run(
+        small_run(dictionaries[0], dictionaries[2], store=str(tmp_path / "store")), tmp_path / "stored"
+    ).metrics
+    assert stored["sum"].fve > 0
+    assert stored["both"].ce_spliced is not None
+
+
+def test_sums_of_tensors_in_a_file(tmp_path: Path):
+    x = torch.randn(400, 8)
+    save_file({"a": x, "b": 2 * x}, tmp_path / "rows.safetensors")
+    config = small_run(
+        DictionaryConfig(recipe("topk", k=2), "a + b", width=16, name="sum"),
+        activations=str(tmp_path / "rows.safetensors"),
+    )
+    run(config, tmp_path / "run")
+    assert load(tmp_path / "run" / "dictionaries" / "sum").spec.reads == ("a + b",)

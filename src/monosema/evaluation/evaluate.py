@@ -17,7 +17,7 @@ from monosema.evaluation.cross_entropy import CrossEntropySums, next_token_kl, n
 from monosema.evaluation.metrics import Evaluation, MetricSums
 from monosema.evaluation.rows import in_evaluation_mode, means_of, measure_rows
 from monosema.evaluation.splice import hook_points
-from monosema.models import Replacement, read, replacing, width_of
+from monosema.models import Replacement, parsed, read, replacing, width_of
 from monosema.progress import Progress, progress
 
 if TYPE_CHECKING:
@@ -88,8 +88,14 @@ class _Batch:
         """The model's logits when `rows` flow on from `point` in place of `self.rows(point)`."""
         flows = self.activations[point].clone()
         flows[self.kept] = rows.to(flows.dtype)
-        with replacing(model, [Replacement(point, lambda _: flows)]):
+        parts = parsed(point).parts
+        pieces = flows.split([width_of(model, part) for part in parts] if len(parts) > 1 else flows.shape[-1], dim=-1)
+        with replacing(model, [_constant(part, piece) for part, piece in zip(parts, pieces, strict=True)]):
             return model.logits(self.ids)
+
+
+def _constant(point: str, flows: Tensor) -> Replacement:
+    return Replacement(point, lambda: flows, reads=())
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from monosema.evaluation.cross_entropy import CrossEntropy, CrossEntropySums, ne
 from monosema.evaluation.evaluate import check_fits
 from monosema.evaluation.rows import in_evaluation_mode, means_of
 from monosema.evaluation.splice import hook_points, splice
-from monosema.models import Replacement, read, replacing
+from monosema.models import Replacement, read, replacing, written_at
 from monosema.progress import progress
 
 if TYPE_CHECKING:
@@ -104,9 +104,10 @@ def _check_apart(wires: Mapping[str, tuple[str, str]], model: "LoadedModel") -> 
             f"all dictionaries at once in {model.name}, which does not predict the next token",
             expected="a causal language model with its head",
         )
-    times = Counter(model.point(write) for _, write in wires.values())
+    places = {name: written_at(model, write) for name, (_, write) in wires.items()}
+    times = Counter(places.values())
     for name, (_, write) in wires.items():
-        if times[model.point(write)] > 1:
+        if times[places[name]] > 1:
             raise InputError(
                 f"all dictionaries at once, of which {name!r} is not the only one to write {write!r}",
                 expected="one dictionary for each hook point",

@@ -1,13 +1,15 @@
 """Models: load one, name places in it, read the activations there and replace them in flight."""
 
 from monosema.models.blueprint import PassCost, blueprint, pass_cost
+from monosema.models.expressions import Expression, names_in, parsed
 from monosema.models.families import Family, families
 from monosema.models.hook_points import HookPoint
 from monosema.models.load import LoadedModel, load_model
 from monosema.models.read import read, width_of
-from monosema.models.replace import Replacement, replacing
+from monosema.models.replace import Replacement, replacing, written_at
 
 __all__ = [
+    "Expression",
     "Family",
     "HookPoint",
     "LoadedModel",
@@ -16,8 +18,11 @@ __all__ = [
     "blueprint",
     "families",
     "load_model",
+    "names_in",
+    "parsed",
     "pass_cost",
     "read",
     "replacing",
     "width_of",
+    "written_at",
 ]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from monosema import tiny
 from monosema.device import has_fast_bf16, pick_device
 from monosema.errors import InputError
+from monosema.models.expressions import parsed
 from monosema.models.families import Family, families
 from monosema.models.hook_points import HookPoint
 from monosema.models.names import resolve, text_config
@@ -69,7 +70,7 @@ class LoadedModel:
 
     def heads_at(self, point: str) -> int | None:
         """How many heads' outputs lie side by side at a hook point; None where it is no `attn_z.L`."""
-        if self.family is None or self.heads is None:
+        if self.family is None or self.heads is None or parsed(point).names != (point,):
             return None
         places = (self.point(f"attn_z.{layer}") for layer in range(self.family.layers(text_config(self.module))))
         return self.heads if self.point(point) in places else None

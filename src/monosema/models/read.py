@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.errors import InputError
+from monosema.models.expressions import names_in, parsed
 from monosema.models.flow import attach
 from monosema.models.hook_points import HookPoint
 from monosema.models.load import LoadedModel
@@ -27,14 +28,14 @@ def read(model: LoadedModel, inputs: Tensor, points: Sequence[str]) -> dict[str,
     Args:
         model: what is read.
         inputs: what the model takes, `[batch, position]` token ids for a language model.
-        points: names of hook points.
+        points: names of hook points, or sums and joined activations of several: `a + b`, `a & b`.
 
     Raises:
         InputError: no point is asked for, there is no such point, or the model does not run it on these inputs.
     """
     if isinstance(points, str) or not points:
         raise InputError(f"hook points {points!r}", expected="a list with at least one name")
-    wanted = {name: model.point(name) for name in points}
+    wanted = {name: model.point(name) for name in names_in(points)}
     captured: dict[HookPoint, Tensor] = {}
     missing = set(wanted.values())
 
@@ -57,7 +58,8 @@ def read(model: LoadedModel, inputs: Tensor, points: Sequence[str]) -> dict[str,
                 f"hook point {name!r} was not reached: {model.name} does not call the module '{point.path}'",
                 expected="a module that takes part in the forward pass of these inputs",
             )
-    return {name: captured[point] for name, point in wanted.items()}
+    found = {name: captured[point] for name, point in wanted.items()}
+    return {expression: parsed(expression).of(found) for expression in points}
 
 
 def width_of(model: LoadedModel, point: str, inputs: Tensor | None = None) -> int:

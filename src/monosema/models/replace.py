@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from monosema.errors import InputError
+from monosema.models.expressions import names_in, parsed
 from monosema.models.flow import attach
 from monosema.models.hook_points import HookPoint
 from monosema.models.load import LoadedModel
@@ -18,7 +19,9 @@ from monosema.models.load import LoadedModel
 class Replacement:
     """What flows on from `write` is `function` of the activations at `reads` (by default of the one at `write`).
 
-    The function gets its own copies and returns a tensor of the shape at `write`; its dtype is cast to the model's.
+    A sum of hook points can be written as well: the last of them, which has to be computed after the others, becomes
+    what makes the sum right. The function gets its own copies and returns a tensor of the shape at `write`; its dtype
+    is cast to the model's.
 
     >>> zero = Replacement("attn_out.2", torch.zeros_like)
     >>> transcoder_in_place = Replacement("mlp_out.2", transcoder, reads=("mlp_in.2",))
@@ -86,9 +89,14 @@ class _Step:
 
     @classmethod
     def of(cls, model: LoadedModel, replacement: Replacement) -> "_Step":
-        names = (replacement.write,) if replacement.reads is None else replacement.reads
+        *others, _ = _terms(replacement.write)
+        expressions = (replacement.write,) if replacement.reads is None else replacement.reads
+        names = names_in([*expressions, *others])
+        function = replacement.function
+        if others or list(expressions) != names:
+            function = partial(_written, function, names, expressions, others)
         reads = tuple((model.point(name), name) for name in names)
-        return cls(replacement.write, model.point(replacement.write), replacement.function, reads)
+        return cls(replacement.write, written_at(model, replacement.write), function, reads)
 
     def apply(self, activation: Tensor, flowing: dict[HookPoint, Tensor]) -> Tensor:
         """What flows on in place of `activation`."""
@@ -113,3 +121,36 @@ class _Step:
                 hint="exchange the two, or read a point of an earlier layer or module",
             )
         return flowing[point].clone()
+
+
+def written_at(model: LoadedModel, write: str) -> HookPoint:
+    """The place that changes when a hook point, or a sum of some, is written.
+
+    Raises:
+        InputError: there is no such place, or it is none that can be written as one.
+    """
+    return model.point(_terms(write)[-1])
+
+
+def _terms(write: str) -> tuple[str, ...]:
+    first, *more = parsed(write).sums
+    if more or len(set(first)) < len(first):
+        raise InputError(
+            f"{write!r} to be replaced at once", expected="a hook point, or a sum of different ones", hint="one by one"
+        )
+    return first
+
+
+def _written(
+    function: Callable[..., Tensor],
+    names: Sequence[str],
+    expressions: Sequence[str],
+    others: Sequence[str],
+    *values: Tensor,
+) -> Tensor:
+    """What the last term becomes: what the function makes of expressions, less the other terms."""
+    flowing = dict(zip(names, values, strict=True))
+    new = function(*(parsed(expression).of(flowing) for expression in expressions))
+    for other in others:
+        new = new - flowing[other]
+    return new

@@ -19,7 +19,8 @@ from monosema.activations import (
     take_contexts,
 )
 from monosema.activations.gathered import GatheredSource
-from monosema.activations.store import StoreSource
+from monosema.activations.joined import JoinedSource, joined, needed
+from monosema.activations.store import Place, StoreSource, read_index
 from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model
 from monosema.runs.config import RunConfig
@@ -104,14 +105,16 @@ def _open_model(config: RunConfig, processes: Processes) -> Data:
 
 def _stored(config: RunConfig, processes: Processes) -> Source:
     assert config.store is not None
-    return StoreSource(
+    points = needed(config.points, read_index(Place(config.store)).points)
+    source = StoreSource(
         config.store,
-        config.points,
+        points,
         batch_size=config.batch_size,
         window_rows=config.buffer,
         seed=config.seed,
         part=(processes.ranks.rows.rank, processes.ranks.rows.size),
     )
+    return source if points == list(config.points) else JoinedSource(source, config.points)
 
 
 def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents, processes: Processes) -> Source:
@@ -174,10 +177,11 @@ def load_rows(path: str, points: Iterable[str]) -> dict[str, Float[Tensor, "rows
         InputError: the file cannot be read, has no tensor for a hook point, or one that is no finite activations.
     """
     tensors = load_tensors(path)
-    for point in points:
+    points = list(points)
+    for point in needed(points, tensors):
         if point not in tensors:
             raise InputError(f"site {point!r}", expected=f"a tensor in {path}: {', '.join(sorted(tensors))}")
-    chosen = {point: tensors[point] for point in points}
+    chosen = joined(tensors, points)
     TensorSource(chosen, batch_size=1)  # refuses what is no activations, by its row in the file
     return {point: tensor.flatten(0, -2) for point, tensor in chosen.items()}
 
