@@ -15,7 +15,7 @@ def test_batches_and_samples_are_the_sources_joined():
     points = ["a", "a + c", "b & a"]
     one, plain = JoinedSource(source(), points), source()
     assert one.widths == {"a": 3, "a + c": 3, "b & a": 8}
-    for batch, raw in zip(iter(one), iter(plain), strict=False):
+    for _, batch, raw in zip(range(9), one, plain, strict=False):  # past the first of their endless passes
         assert list(batch) == points
         assert torch.equal(batch["a"], raw["a"])
         assert not batch["a + c"].any()

@@ -38,7 +38,7 @@ class Expression:
         Raises:
             InputError: activations that are added have different sizes, or different numbers of tokens.
         """
-        if len(self.sums) == len(self.names) == 1:
+        if self.sums == ((self.names[0],),):
             return activations[self.names[0]]
         shapes = {activations[name].shape[:-1] for name in self.names}
         sizes = [{activations[name].shape[-1] for name in terms} for terms in self.sums]
