@@ -106,7 +106,7 @@ def test_traffic_is_at_least_that_of_the_state_and_falls_with_ranks():
     assert weights - fewer == 2 * state  # a moment is read and written
 
 
-@pytest.mark.parametrize(("rows", "width", "gpu", "expected"), [(64, 512, False, 64), (4096, 2**15, False, 256)])
+@pytest.mark.parametrize(("rows", "width", "gpu", "expected"), [(64, 512, False, 64), (4096, 2**15, False, 512)])
 def test_parts_of_the_product_are_those_of_the_kernels(rows: int, width: int, gpu: bool, expected: int):
     from monosema.kernels.parts import product_in_parts
 

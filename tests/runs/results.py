@@ -39,6 +39,7 @@ def metrics_of(number: int, model: bool) -> Metrics:
         l2_ratio=0.94321,
         reconstruction_bias=0.98765,
         l0=32.12 * (number + 1),
+        l0_per_block=(20.0, 12.12) if number == 0 else None,
         l1=88.43,
         alive=0.875,
         alive_8192=0.75,

@@ -62,7 +62,7 @@ def test_a_checkpoint_is_as_large_as_planned(config: RunConfig, tmp_path: Path):
     run(config, tmp_path / "out")
     (file,) = (tmp_path / "out" / "checkpoints").iterdir()
     planned_bytes = plan(workload_of(config, fast_bfloat16=False), hardware("h100"), Mesh()).disk["checkpoint"]
-    header, half_buffer = 8000, 128 * 2 * D * 4 / 2
+    header, half_buffer = 20_000, 128 * 2 * D * 4 / 2
     assert planned_bytes - 2 * half_buffer <= file.stat().st_size <= planned_bytes + header
 
 

@@ -6,7 +6,7 @@ its features, each has W / ranks of them.
 
 from dataclasses import dataclass
 
-from monosema.kernels.parts import BUFFER, GPU_BUFFER, GPU_ROWS
+from monosema.kernels.parts import BUFFER, GPU_BUFFER, GPU_ROWS, ROWS
 
 AUX_SHARE = 0.1
 """Share of features that are taken to be dead, for which AuxK makes dense products."""
@@ -74,7 +74,7 @@ def step_flops32(shape: DictionaryShape, rows: int) -> float:
 def part_rows(shape: DictionaryShape, rows: int, ranks: int, gpu: bool) -> int:
     """Rows of the encoder's product that are made at a time."""
     width = -(-shape.width // ranks)
-    fitting = max(GPU_BUFFER // width, GPU_ROWS) if gpu else BUFFER // width
+    fitting = max(GPU_BUFFER // width, GPU_ROWS) if gpu else max(BUFFER // width, ROWS)
     return max(min(fitting, rows), 1)
 
 
