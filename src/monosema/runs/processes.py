@@ -105,14 +105,14 @@ def join(parallel: Parallel, device: str, batch_size: int | None = None) -> Iter
         LostContact: another one ended before this.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    begun = not dist.is_initialized()
-    size = size if begun else dist.get_world_size()
+    ours = not (dist.is_available() and dist.is_initialized())  # else who calls has made the group, and ends it
+    size = size if ours else dist.get_world_size()
     _check(parallel, size, batch_size)
     if size == 1:
         yield ONLY
         return
     kind = pick_device(device).type
-    if begun:
+    if ours:
         _begin(kind)
     try:
         yield _placed(parallel, size, kind)
@@ -121,7 +121,7 @@ def join(parallel: Parallel, device: str, batch_size: int | None = None) -> Iter
             raise LostContact(_lost(error)) from None
         raise
     finally:
-        if begun:
+        if ours:
             dist.destroy_process_group()
 
 
