@@ -204,7 +204,7 @@ class Recipe(ABC):
         if not self.aux and not self.ghost:
             return {}
         features = dead.nonzero().squeeze(1)
-        if len(features) == 0:
+        if batch.dictionary.ranks.features.total(len(features)) == 0:
             return {"ghost" if self.ghost else "aux": Term(0.0, batch.y.new_zeros(()))}
         gate = batch.dictionary.activation.gate(batch.pre.of(features), features)
         error = batch.y - batch.reconstruction
