@@ -89,3 +89,8 @@ def test_topk_of_many_groups_equals_sorting_every_row(seed: int, k: int, width: 
 def test_an_empty_batch_has_empty_codes():
     pre = torch.zeros(0, 5)
     assert topk(pre, 2).to_dense().shape == batch_topk(pre, 2).shape == (0, 5)
+
+
+def test_none_of_no_features_are_the_largest():
+    codes = topk(torch.zeros(3, 0, requires_grad=True), 0)
+    assert codes.to_dense().shape == (3, 0)

@@ -28,7 +28,7 @@ def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "b
     """
     if kernels := triton_kernels(pre):
         return kernels.largest_of_rows(pre, k)
-    if pre.device.type != "cpu" or pre.element_size() > 4 or k > pre.shape[1]:
+    if pre.device.type != "cpu" or pre.element_size() > 4 or not 0 < k <= pre.shape[1]:
         return pre.topk(k, dim=1, sorted=False).indices
     levels = [ordered(pre)]
     while levels[-1].shape[1] >= FAN * ENOUGH * k:
@@ -41,9 +41,8 @@ def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "b
         groups = level.shape[1]
         chosen = _best(_at(level, places), places, groups, k)
     indices = chosen.long()
-    short = (pre.gather(1, indices[:, :1]) <= 0).squeeze(
-        1
-    )  # integers do not tell which of what is below zero is larger
+    # Integers do not tell which of what is below zero is larger.
+    short = (pre.gather(1, indices[:, :1]) <= 0).squeeze(1)
     if short.any():
         indices[short] = pre[short].topk(k, dim=1, sorted=False).indices
     return indices
