@@ -15,9 +15,6 @@ from monosema.kernels import (
     block_decode,
     block_decode_parts,
     block_prefix_decode,
-    encode_above,
-    encode_batch_topk,
-    encode_topk,
 )
 
 if TYPE_CHECKING:
@@ -75,24 +72,6 @@ class BlockDiagonal:
         mine = [features // own == block for block in range(self.n)]
         rows = self.directions(weight)
         return torch.cat([codes[:, of_block] @ rows[features[of_block]] for of_block in mine], dim=1)
-
-    def largest(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None
-    ) -> SparseCodes:
-        """The `k` largest of `relu((x - shift) @ block_diag(*weight) + bias)` in each row; all blocks compete."""
-        return encode_topk(x, weight, bias, k, shift)
-
-    def above(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, bound: Tensor, shift: Tensor | None
-    ) -> RaggedCodes:
-        """The entries of `(x - shift) @ block_diag(*weight) + bias` above a bound."""
-        return encode_above(x, weight, bias, bound, shift)
-
-    def largest_of_batch(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None, guess: float
-    ) -> RaggedCodes:
-        """The `k * batch` largest of `relu((x - shift) @ block_diag(*weight) + bias)`; all blocks compete."""
-        return encode_batch_topk(x, weight, bias, k, shift, guess)
 
     def some(
         self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Int[Tensor, " some"]

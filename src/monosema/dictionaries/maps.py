@@ -15,9 +15,6 @@ from monosema.kernels import (
     RaggedCodes,
     SparseCodes,
     decode_parts,
-    encode_above,
-    encode_batch_topk,
-    encode_topk,
     is_dense,
     prefix_decode,
     sparse_decode,
@@ -52,24 +49,6 @@ class Map(Protocol):
 
     def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> tuple[Tensor, ...]:
         """The product with the features before `ends[0]` alone, with those from there up to `ends[1]`, and so on."""
-        ...
-
-    def largest(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None
-    ) -> SparseCodes:
-        """The `k` largest of `relu(apply(x − shift, weight, bias))` in each row."""
-        ...
-
-    def above(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, bound: Tensor, shift: Tensor | None
-    ) -> RaggedCodes:
-        """The entries of `apply(x − shift, weight, bias)` above a bound."""
-        ...
-
-    def largest_of_batch(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None, guess: float
-    ) -> RaggedCodes:
-        """The `k * batch` largest of `relu(apply(x − shift, weight, bias))` over the batch."""
         ...
 
     def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
@@ -135,24 +114,6 @@ class Dense:
     def apply_parts(self, codes: RaggedCodes, weight: Tensor, ends: Sequence[int]) -> tuple[Tensor, ...]:
         """For each part from `start` to `end`: `codes.to_dense()[:, start:end] @ weight[start:end]`."""
         return decode_parts(codes, weight, ends)
-
-    def largest(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None
-    ) -> SparseCodes:
-        """`topk((x - shift) @ weight + bias, k)`, which is never held as a whole."""
-        return encode_topk(x, weight, bias, k, shift)
-
-    def above(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, bound: Tensor, shift: Tensor | None
-    ) -> RaggedCodes:
-        """The entries of `(x - shift) @ weight + bias` above a bound."""
-        return encode_above(x, weight, bias, bound, shift)
-
-    def largest_of_batch(
-        self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, k: int, shift: Tensor | None, guess: float
-    ) -> RaggedCodes:
-        """`batch_topk((x - shift) @ weight + bias, k)`, which is never held as a whole."""
-        return encode_batch_topk(x, weight, bias, k, shift, guess)
 
     def some(self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """`(x @ weight + bias)[:, features]`, from those columns alone."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from monosema.dictionaries.maps import Map
 from monosema.dictionaries.winners import largest_of_all
-from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.kernels import RaggedCodes, SparseCodes, encode_above, encode_batch_topk, encode_topk
 from monosema.ranks import ALONE, Ranks
 
 
@@ -38,7 +38,7 @@ class Preactivations:
 
     def largest(self, k: int) -> SparseCodes:
         """The `k` largest of `relu(pre)` in each row."""
-        codes = self.encoder.largest(self.x, self.weight, self.bias, min(k, len(self.bias)), self.shift)
+        codes = encode_topk(self.x, self.weight, self.bias, min(k, len(self.bias)), self.shift)
         if self.ranks.features.size == 1:
             return codes
         return codes._replace(values=codes.values * self.ranks.features.among_largest(codes.values, k))
@@ -47,11 +47,11 @@ class Preactivations:
         """The `k * batch` largest of `relu(pre)` over the whole batch; `guess` is about the smallest of them."""
         if self.ranks.all.size > 1:
             return largest_of_all(self.above, k * len(self.x) * self.ranks.rows.size, guess, self.ranks.all)
-        return self.encoder.largest_of_batch(self.x, self.weight, self.bias, k, self.shift, guess)
+        return encode_batch_topk(self.x, self.weight, self.bias, k, self.shift, guess)
 
     def above(self, bound: Float[Tensor, "*width_or_one"]) -> RaggedCodes:
         """The entries above a bound, one for all or one for each feature; `entries` keeps them."""
-        self.entries = self.encoder.above(self.x, self.weight, self.bias, bound, self.shift)
+        self.entries = encode_above(self.x, self.weight, self.bias, bound, self.shift)
         return self.entries
 
     def of(self, features: Int[Tensor, " some"]) -> Float[Tensor, "batch some"]:
