@@ -1,7 +1,6 @@
 """Runs of several processes from the command line, and what becomes of them when one is killed."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -50,7 +49,7 @@ def test_when_one_is_killed_all_end_soon_and_the_run_goes_on_with_the_same_bits(
     assert subprocess.run(torchrun(*arguments, "--out", whole), capture_output=True).returncode == 0
     status, err = killed(torchrun(*arguments, "--out", parts), parts, rank=1)
     assert status != 0
-    assert re.search("process 0 has lost contact with another one", err) or "SIGKILL" in err
+    assert "process 0 has lost contact with another one" in err
     assert not (parts / "metrics.json").exists()
     assert subprocess.run(torchrun(*arguments, "--out", parts), capture_output=True).returncode == 0
     assert outcome(parts) == outcome(whole)
