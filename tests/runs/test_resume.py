@@ -46,6 +46,7 @@ def interrupt_in_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Learner, "step", pressed)
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_every_recipe_and_optimiser_ends_with_the_same_bits(
     vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

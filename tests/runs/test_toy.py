@@ -37,6 +37,7 @@ def test_the_table_has_a_row_for_each_density():
     assert [row[0] for row in table.rows] == ["1", "0.1"]
 
 
+@pytest.mark.slow
 def test_many_densities_make_no_wider_picture_than_six():
     def width(count: int) -> int:
         config = ToyConfig(3, 2, tuple(1 / (i + 1) for i in range(count)), steps=1, batch_size=8, restarts=1)

@@ -120,6 +120,7 @@ def test_blocks_that_do_not_divide_leave_nothing(options, message: str, model: P
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dictionaries", [TRANSCODERS, HEADS], ids=["transcoders", "heads"])
 def test_interrupted_they_go_on_to_the_same_bits(
     dictionaries, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
