@@ -72,7 +72,7 @@ def test_some_features_are_those_of_the_dense_one_in_any_order(pair, chosen: set
 def test_scales_fold_as_in_the_dense_one(pair: tuple[Dictionary, Dictionary], scale_in: float, scale_out: float):
     x = random(3, 4, pair[0].spec.d_in)
     for one in pair:
-        one.fold_scale_(scale_in, scale_out)
+        one.fold_scale_([scale_in], [scale_out])
     torch.testing.assert_close(pair[0](x), pair[1](x))
 
 

@@ -67,7 +67,7 @@ def test_a_folded_dictionary_maps_raw_to_raw_as_the_trained_one_maps_scaled_to_s
     if trained.spec.wiring == "autoencoder":
         scale_out = scale_in
     folded = copy.deepcopy(trained)
-    folded.fold_scale_(scale_in, scale_out)
+    folded.fold_scale_([scale_in], [scale_out])
     torch.testing.assert_close(folded(x), trained(x * scale_in) / scale_out, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(folded.encode(x), trained.encode(x * scale_in) / scale_out, rtol=1e-9, atol=1e-9)
     assert torch.equal(folded.W_dec, trained.W_dec)
@@ -75,8 +75,8 @@ def test_a_folded_dictionary_maps_raw_to_raw_as_the_trained_one_maps_scaled_to_s
 
 def test_one_bias_on_both_sides_cannot_be_folded_with_two_scales():
     d = build(Spec(3, 3, 12, subtracts_input_bias=True), "relu")
-    with pytest.raises(InputError, match="one scale"):
-        d.fold_scale_(2.0, 3.0)
+    with pytest.raises(InputError, match="expected the same"):
+        d.fold_scale_([2.0], [3.0])
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))

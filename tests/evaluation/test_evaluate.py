@@ -76,7 +76,7 @@ def test_agrees_with_a_computation_in_one_go(skip_special: bool, transcodes: boo
     kept = KEPT if skip_special else torch.ones_like(KEPT)
     activations = read(MODEL, CONTEXTS, [*dictionary.spec.reads, *dictionary.spec.writes])
     x, y = activations[dictionary.spec.reads[0]][kept], activations[dictionary.spec.writes[0]][kept]
-    with replacing(MODEL, [splice(dictionary, untouched=~kept)]):
+    with replacing(MODEL, splice(dictionary, untouched=~kept)):
         spliced = MODEL.logits(CONTEXTS)
     clean, predicted = MODEL.logits(CONTEXTS), CONTEXTS[:, 1:].numel()
 

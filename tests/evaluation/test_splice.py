@@ -25,7 +25,7 @@ def model() -> LoadedModel:
 
 @torch.no_grad()
 def spliced_logits(model: LoadedModel, *args, **options) -> Tensor:
-    with replacing(model, [splice(*args, **options)]):
+    with replacing(model, splice(*args, **options)):
         return model.logits(random_contexts())
 
 
@@ -77,7 +77,7 @@ def test_an_edit_moves_the_activation_along_the_features_direction(model: Loaded
     def add_two(codes: Tensor) -> Tensor:
         return codes + 2 * torch.eye(codes.shape[-1])[3]
 
-    out = splice(dictionary, edit=add_two, keep_error=keep_error).function(x)
+    out = splice(dictionary, edit=add_two, keep_error=keep_error)[0].function(x)
     start = x if keep_error else dictionary(x)
     torch.testing.assert_close(out - start, (2 * dictionary.W_dec[3]).expand(x.shape))
 
@@ -86,12 +86,14 @@ def test_untouched_positions_keep_the_models_own_activation(model: LoadedModel):
     dictionary = random_dictionary()
     x = read(model, random_contexts(), [POINT])[POINT]
     untouched = random_contexts() % 2 == 0
-    out = splice(dictionary, untouched=untouched).function(x)
+    out = splice(dictionary, untouched=untouched)[0].function(x)
     assert torch.equal(out[untouched], x[untouched])
     torch.testing.assert_close(out[~untouched], dictionary(x[~untouched]))
 
 
-@pytest.mark.parametrize("points", [(), (POINT, MLP_OUT)])
-def test_a_dictionary_of_no_or_several_hook_points_is_refused(points: tuple[str, ...]):
-    with pytest.raises(InputError, match="one hook point"):
+@pytest.mark.parametrize(
+    ("points", "expected"), [((), "hook points on each side"), ((POINT, MLP_OUT), "one that writes one")]
+)
+def test_a_dictionary_of_no_or_several_hook_points_is_refused(points: tuple[str, ...], expected: str):
+    with pytest.raises(InputError, match=expected):
         splice(Dictionary(Spec(D, D, 4, points, points), ReLU(4)))

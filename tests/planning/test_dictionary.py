@@ -89,7 +89,7 @@ def test_flops_are_those_of_dense_products_if_every_feature_is_active(d_out: int
 
 
 def test_the_turn_into_the_axes_is_one_product():
-    frame = frame_of(torch.randn(200, D), 1.0, "principal")
+    frame = frame_of(torch.randn(200, D), "one", "principal")
     with FlopCounterMode(display=False) as counted:
         frame.into(torch.randn(BATCH, D))
     assert step_flops32(PLAIN, BATCH) == counted.get_total_flops()

@@ -20,7 +20,7 @@ def rotation(d: int, seed: int = 3) -> Tensor:
 
 def test_principal_coordinates_are_uncorrelated_with_falling_variances_and_lean_to_the_positive_side():
     x = rows(4000)
-    framed = frame_of(x, 1.0, "principal").into(x).double()
+    framed = frame_of(x, "one", "principal").into(x).double()
     covariance = torch.cov(framed.T)
     variances = covariance.diagonal()
     assert (covariance - variances.diag()).abs().max() < 1e-5 * variances.max()
@@ -31,9 +31,9 @@ def test_principal_coordinates_are_uncorrelated_with_falling_variances_and_lean_
 @pytest.mark.parametrize("basis", ["principal", "given"])
 def test_a_frame_keeps_distances_up_to_its_scale(basis):
     x = rows(300)
-    frame = frame_of(x, 4.0, basis)
+    frame = frame_of(x, "sqrt_d", basis)
     framed = frame.into(x).double()
-    expected = frame.scale * torch.cdist(x.double(), x.double())
+    expected = frame.scales[0] * torch.cdist(x.double(), x.double())
     torch.testing.assert_close(torch.cdist(framed, framed), expected, atol=1e-4, rtol=1e-4)
     assert frame.into(x).square().sum(1).mean().sqrt().item() == pytest.approx(4.0)
     assert (frame.axes is None) == (basis == "given")
@@ -41,7 +41,7 @@ def test_a_frame_keeps_distances_up_to_its_scale(basis):
 
 def test_a_single_row_and_constant_rows_have_a_frame():
     for x in (torch.ones(1, 5), torch.ones(7, 5)):
-        axes = frame_of(x, 1.0, "principal").axes
+        axes = frame_of(x, "one", "principal").axes
         assert axes is not None
         torch.testing.assert_close(axes.T @ axes, torch.eye(5), atol=1e-5, rtol=0)
 
@@ -73,12 +73,12 @@ def test_both_bases_finish_with_a_dictionary_of_raw_activations(name: str):
 
 def test_blocks_of_coordinates_have_axes_of_their_own():
     x = rows(2048)
-    whole = frame_of(x, 1.0, "principal", blocks=4)
+    whole = frame_of(x, "one", "principal", blocks=4)
     assert whole.axes is not None
     assert whole.axes.shape == (4, 4, 4)
     framed = whole.into(x)
     for own, axes, seen in zip(x.chunk(4, 1), whole.axes, framed.chunk(4, 1), strict=True):
-        torch.testing.assert_close(seen, own @ axes * whole.scale)
+        torch.testing.assert_close(seen, own @ axes * whole.scales[0])
         covariance = torch.cov(seen.T.double())
         torch.testing.assert_close(covariance, covariance.diagonal().diag(), atol=1e-6, rtol=0)
         assert (covariance.diagonal().diff() <= 1e-9).all()

@@ -81,9 +81,9 @@ def test_finished_is_the_trained_dictionary_on_raw_activations(name: str, spec_o
     back = (written.axes if written.axes.ndim == 2 else torch.block_diag(*written.axes)).double().T
     codes = trained.encode(read.into(x)).detach()
     assert (codes != 0).any()
-    expected = trained(read.into(x)).detach() @ back / written.scale
+    expected = trained(read.into(x)).detach() @ back / written.scales[0]
     # The axes are orthonormal to the rounding of float32.
-    torch.testing.assert_close(finished.encode(x), codes / written.scale, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(finished.encode(x), codes / written.scales[0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(finished(x), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(finished.W_dec, trained.W_dec.detach() @ written.axes.double().mT)
     assert not finished.training

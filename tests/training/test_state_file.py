@@ -85,7 +85,7 @@ def test_another_format_and_no_file_are_named(tmp_path: Path):
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "a", {"format": "monosema-state/99"})
-    with pytest.raises(InputError, match=r"'monosema-state/99'.*expected 'monosema-state/2'"):
+    with pytest.raises(InputError, match=r"'monosema-state/99'.*expected 'monosema-state/3'"):
         read_state(tmp_path / "a")
     with pytest.raises(InputError, match="no file"):
         read_state(tmp_path / "b")

@@ -117,7 +117,7 @@ def _values(
     dictionary: Dictionary, model: "LoadedModel", ids: Int[Tensor, "batch position"], features: Sequence[int]
 ) -> Float[Tensor, "batch position feature"]:
     """How strong the features are, on the CPU; 0 at special tokens."""
-    (point,) = dictionary.spec.reads
+    point = " & ".join(dictionary.spec.reads)
     activations = read(model, ids, [point])[point].to(dictionary.W_enc.device)
     # One context at a time, because dense codes of all features take much memory.
     values = torch.stack([dictionary.encode(x)[:, list(features)] for x in activations]).cpu()
@@ -157,8 +157,8 @@ def _example(
 
 def _check(dictionary: Dictionary, contexts: Tensor, features: Sequence[int], n: int, window: tuple[int, int]) -> None:
     spec = dictionary.spec
-    if len(spec.reads) != 1:
-        raise InputError(f"a dictionary that reads {list(spec.reads)}", expected="one hook point")
+    if not spec.reads:
+        raise InputError("a dictionary that names no hook point", expected="what it reads in its spec")
     if wrong := [feature for feature in features if not 0 <= feature < spec.width]:
         raise InputError(f"feature {wrong[0]}", expected=f"features from 0 to {spec.width - 1}, the dictionary's")
     if n < 1 or min(window) < 0:

@@ -16,8 +16,10 @@ from monosema.dictionaries.jumprelu import JumpReLU
 from monosema.dictionaries.maps import Dense, Map, maps
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.saving import load, save
+from monosema.dictionaries.sites import Sites
 from monosema.dictionaries.spec import Spec, Wiring, wirings
 from monosema.dictionaries.step_kernels import step_kernels
+from monosema.dictionaries.triangular import Triangular
 
 __all__ = [
     "ActivationFunction",
@@ -31,8 +33,10 @@ __all__ = [
     "Map",
     "Preactivations",
     "ReLU",
+    "Sites",
     "Spec",
     "TopK",
+    "Triangular",
     "Wiring",
     "activation_functions",
     "initialise_",

@@ -19,6 +19,8 @@ class ActivationFunction(nn.Module, ABC):
     name: ClassVar[str]
     owns_biases: ClassVar[bool] = False
     """Whether it adds biases of its own; the dictionary's `b_enc` then stays zero."""
+    by_feature: ClassVar[bool] = True
+    """Whether at inference a feature's code depends on its own pre-activation alone."""
 
     @abstractmethod
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
@@ -95,6 +97,7 @@ class TopK(ActivationFunction):
     """The `k` largest positive pre-activations of each row (Gao et al. 2024, arXiv 2406.04093)."""
 
     name = "topk"
+    by_feature = False
 
     def __init__(self, width: int, k: int):
         super().__init__()

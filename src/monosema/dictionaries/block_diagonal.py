@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from monosema.dictionaries.maps import maps
@@ -16,6 +17,7 @@ from monosema.kernels import (
     block_decode_parts,
     block_prefix_decode,
 )
+from monosema.kernels.rows import normalise_rows_, project_rows_
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,7 +35,7 @@ class BlockDiagonal:
     n: int
 
     @classmethod
-    def of(cls, blocks: int) -> "Self":
+    def of(cls, blocks: int, sizes: Sequence[int]) -> "Self":
         """The map of so many blocks."""
         return cls(blocks)
 
@@ -70,14 +72,14 @@ class BlockDiagonal:
         codes = codes.to_dense() if isinstance(codes, SparseCodes) else codes
         own = weight.shape[1]
         mine = [features // own == block for block in range(self.n)]
-        rows = self.directions(weight)
+        rows = weight.flatten(0, 1)
         return torch.cat([codes[:, of_block] @ rows[features[of_block]] for of_block in mine], dim=1)
 
     def some(
         self, x: Float[Tensor, "batch rows"], weight: Tensor, bias: Tensor, features: Int[Tensor, " some"]
     ) -> Float[Tensor, "batch some"]:
         """`(x @ block_diag(*weight) + bias)[:, features]`, from those columns alone."""
-        block, columns = features // weight.shape[2], self.detectors(weight)
+        block, columns = features // weight.shape[2], weight.mT.flatten(0, 1)
         places = [(block == number).nonzero().squeeze(1) for number in range(self.n)]
         found = [own @ columns[features[at]].mT for own, at in zip(self.parts(x), places, strict=True)]
         return torch.cat(found, dim=1)[:, torch.cat(places).argsort()] + bias[features]
@@ -86,14 +88,50 @@ class BlockDiagonal:
         """Norm of each row of the blocks."""
         return weight.norm(dim=2).flatten()
 
-    def directions(self, weight: Tensor) -> Float[Tensor, "rows d"]:
-        """The blocks below each other: each input's row, without the zeros."""
-        return weight.flatten(0, 1)
+    def site_norms(self, weight: Tensor) -> Float[Tensor, "rows 1"]:
+        """The norm of each row, which is that in the only hook point."""
+        return self.row_norms(weight)[:, None]
 
-    def detectors(self, weight: Tensor) -> Float[Tensor, "columns d"]:
-        """The transposed blocks below each other: each output's column, without the zeros."""
-        return weight.mT.flatten(0, 1)
+    def normalise_(self, weight: Tensor) -> None:
+        """Divides each row by its norm, in place."""
+        normalise_rows_(weight)
+
+    def scale_columns_(self, weight: Tensor, factors: Float[Tensor, " columns"]) -> None:
+        """`block_diag(*weight) *= factors`."""
+        weight.mul_(factors.view(self.n, 1, -1))
+
+    def turn_(self, weight: Tensor, axes: Float[Tensor, "n d d"]) -> None:
+        """`block_diag(*weight) @ block_diag(*axes)`, in place."""
+        weight.copy_(weight @ axes)
+
+    def project_(self, grad: Tensor, weight: Tensor) -> None:
+        """Removes from a gradient, in place, its part along each row."""
+        project_rows_(grad, weight)
+
+    def unit(
+        self, vectors: Float[Tensor, "some d"], features: Int[Tensor, " some"], width: int
+    ) -> Float[Tensor, "some d"]:
+        """The vectors within their features' blocks, divided by their norms."""
+        inside = F.one_hot(self._block(features, width), self.n).to(vectors.dtype)
+        return F.normalize((vectors.unflatten(1, (self.n, -1)) * inside[..., None]).flatten(1))
+
+    def set_rows_(self, weight: Tensor, features: Int[Tensor, " some"], rows: Shaped[Tensor, "some d"]) -> None:
+        """`block_diag(*weight)[features] = rows`, within their blocks."""
+        weight.flatten(0, 1)[features] = self._own(rows, features, self.n * weight.shape[1])
+
+    def set_columns_(self, weight: Tensor, features: Int[Tensor, " some"], columns: Shaped[Tensor, "some d"]) -> None:
+        """`block_diag(*weight)[:, features] = columns.mT`, within their blocks."""
+        weight.mT.flatten(0, 1)[features] = self._own(columns, features, self.n * weight.shape[2])
 
     def parts(self, y: Float[Tensor, "batch columns"]) -> Sequence[Float[Tensor, "batch d"]]:
         """What each block sees."""
         return y.chunk(self.n, dim=1)
+
+    def _block(self, features: Int[Tensor, " some"], width: int) -> Int[Tensor, " some"]:
+        return features // (width // self.n)
+
+    def _own(
+        self, vectors: Shaped[Tensor, "some d"], features: Int[Tensor, " some"], width: int
+    ) -> Shaped[Tensor, "some d_of_block"]:
+        places = torch.arange(len(features), device=features.device)
+        return vectors.unflatten(1, (self.n, -1))[places, self._block(features, width)]

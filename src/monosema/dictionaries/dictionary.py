@@ -1,5 +1,7 @@
 """The dictionary: encoder map, activation function and decoder map, joined by a wiring."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from monosema.dictionaries.activation_functions import ActivationFunction
 from monosema.dictionaries.maps import Map, maps
 from monosema.dictionaries.preactivations import Preactivations
-from monosema.dictionaries.spec import Spec
+from monosema.dictionaries.spec import TRIANGULAR, Spec
 from monosema.errors import InputError
 from monosema.kernels import RaggedCodes, SparseCodes
 from monosema.ranks import ALONE
@@ -28,11 +30,17 @@ class Dictionary(nn.Module):
 
     def __init__(self, spec: Spec, activation: ActivationFunction, metadata: dict[str, Any] | None = None):
         super().__init__()
+        if spec.decoder == TRIANGULAR and not activation.by_feature:
+            raise InputError(
+                f"activation function {activation.name} with cross-layer features",
+                expected="one that decides on each feature by itself, such as batch_topk or jumprelu",
+                hint="what an early layer's features do would depend on layers that the model has not run yet",
+            )
         self.spec = spec
         self.metadata = metadata or {}
         self.ranks = ALONE  # else it holds a part of the features, and its codes add up to a part of the output
-        self.encoder: Map = maps[spec.encoder].of(spec.blocks)
-        self.decoder: Map = maps[spec.decoder].of(spec.blocks)
+        self.encoder: Map = maps[spec.encoder].of(spec.blocks, spec.sizes_in)
+        self.decoder: Map = maps[spec.decoder].of(spec.blocks, spec.sizes_out)
         self.activation = activation
         self.W_enc = nn.Parameter(feature_major(torch.zeros(self.encoder.shape(spec.d_in, spec.width))))
         self.b_enc = nn.Parameter(torch.zeros(spec.width), requires_grad=not activation.owns_biases)
@@ -100,32 +108,47 @@ class Dictionary(nn.Module):
         return self.decode(self.encode(x), x)
 
     def decoder_norms(self) -> Float[Tensor, " width"]:
-        """Norm of each feature's direction."""
+        """Norm of each feature's direction; where it has one in each of several hook points, as the map says."""
         return self.decoder.row_norms(self.W_dec)
 
+    def site_norms(self) -> Float[Tensor, "width sites"]:
+        """Norm of each feature's direction in each hook point written: where a feature lives."""
+        return self.decoder.site_norms(self.W_dec)
+
     @torch.no_grad()
-    def fold_scale_(self, scale_in: float, scale_out: float) -> None:
+    def fold_scale_(self, scales_in: Sequence[float], scales_out: Sequence[float]) -> None:
         """Makes a dictionary that was trained on scaled activations take and give raw ones, in place.
 
-        After training on `x · scale_in` and `y · scale_out`, the folded dictionary maps raw x to raw y; its codes are
-        the trained ones divided by `scale_out`, so the decoder's directions stay what they were.
+        After training on `x · scale_in` and `y · scale_out`, the folded dictionary maps raw x to raw y. Its codes are
+        the trained ones divided by `scale_out`, so the decoder's directions stay what they were. Where hook points have
+        scales of their own, codes are divided by the scales' geometric mean, and a feature's directions in the hook
+        points become as long, relative to each other, as raw activations are.
+
+        Args:
+            scales_in: of what is read, one for all, or one for each hook point of `spec.sizes_in`.
+            scales_out: of what is written.
 
         Raises:
             InputError: the scales differ, but one `b_dec` serves both sides.
         """
-        if self.spec.input_bias == "b_dec" and scale_in != scale_out:
+        if self.spec.input_bias == "b_dec" and tuple(scales_in) != tuple(scales_out):
             raise InputError(
-                f"scales {scale_in} in and {scale_out} out",
-                expected="one scale: this dictionary subtracts from its input the bias that it adds to its output",
+                f"scales {scales_in} in and {scales_out} out",
+                expected="the same: this dictionary subtracts from its input the bias that it adds to its output",
             )
-        self.W_enc.mul_(scale_in / scale_out)
-        self.b_enc.div_(scale_out)
-        self.b_dec.div_(scale_out)
-        self.activation.rescale_(1 / scale_out)
+        of_codes = math.exp(sum(map(math.log, scales_out)) / len(scales_out))
+        read = _by_coordinate(self.b_enc, scales_in, self.spec.sizes_in, self.spec.d_in)
+        written = _by_coordinate(self.b_dec, scales_out, self.spec.sizes_out, self.spec.d_out)
+        self.W_enc.mul_((read / of_codes).view(*self.W_enc.shape[:-2], -1, 1))
+        self.b_enc.div_(of_codes)
+        if len(scales_out) > 1:
+            self.decoder.scale_columns_(self.W_dec, of_codes / written)
+        self.b_dec.div_(written)
+        self.activation.rescale_(1 / of_codes)
         if self.b_in is not None:
-            self.b_in.div_(scale_in)
+            self.b_in.div_(read)
         if self.W_skip is not None:
-            self.W_skip.mul_(scale_in / scale_out)
+            self.W_skip.mul_(read[:, None] / written)
 
     def _shift(self) -> Float[Tensor, " d_in"] | None:
         return None if self.input_bias is None else self.ranks.features.shared(self.input_bias)
@@ -137,6 +160,12 @@ class Dictionary(nn.Module):
                 expected=f"size {self.spec.d_in}, which this dictionary reads at {', '.join(self.spec.reads) or 'x'}",
             )
         return x if x.dtype == self.W_enc.dtype else x.to(self.W_enc.dtype)
+
+
+def _by_coordinate(like: Tensor, scales: Sequence[float], sizes: Sequence[int], d: int) -> Float[Tensor, " d"]:
+    scale = torch.tensor([*scales], dtype=torch.float64)
+    every = scale.expand(d) if len(scales) == 1 else scale.repeat_interleave(torch.tensor(sizes))
+    return every.to(like)
 
 
 def feature_major(weight: Float[Tensor, "*any rows columns"]) -> Float[Tensor, "*any rows columns"]:

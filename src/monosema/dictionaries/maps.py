@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from monosema.kernels import (
@@ -19,6 +19,7 @@ from monosema.kernels import (
     prefix_decode,
     sparse_decode,
 )
+from monosema.kernels.rows import normalise_rows_, project_rows_, turned
 from monosema.registry import Registry
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Map(Protocol):
     """A linear map between activations and features, with the weight it needs."""
 
     @classmethod
-    def of(cls, blocks: int) -> "Self":
-        """The map of a dictionary that has so many blocks, if it has blocks."""
+    def of(cls, blocks: int, sizes: Sequence[int]) -> "Self":
+        """The map of a dictionary with so many blocks, on a side with hook points of these sizes."""
         ...
 
     def shape(self, rows: int, columns: int) -> tuple[int, ...]:
@@ -68,15 +69,41 @@ class Map(Protocol):
         ...
 
     def row_norms(self, weight: Tensor) -> Float[Tensor, " rows"]:
-        """The Euclidean norm of each input's row: of a decoder, the norm of each feature's direction."""
+        """The norm of each input's row: of a decoder, of each feature's direction."""
         ...
 
-    def directions(self, weight: Tensor) -> Float[Tensor, "rows d"]:
-        """A view of a weight with a row for each input: of a decoder, each feature's direction where it is not zero."""
+    def site_norms(self, weight: Tensor) -> Float[Tensor, "rows sites"]:
+        """The norm of each row in each hook point of the output."""
         ...
 
-    def detectors(self, weight: Tensor) -> Float[Tensor, "columns d"]:
-        """A view of a weight with a row for each output: of an encoder, what each feature reads with where it reads."""
+    def normalise_(self, weight: Tensor) -> None:
+        """Divides each row by its norm, in place."""
+        ...
+
+    def scale_columns_(self, weight: Tensor, factors: Float[Tensor, " columns"]) -> None:
+        """Multiplies each column by a factor, in place."""
+        ...
+
+    def turn_(self, weight: Tensor, axes: Float[Tensor, "*blocks d d"]) -> None:
+        """Multiplies a weight, whose columns are coordinates, by a matrix or by one for each block of coordinates."""
+        ...
+
+    def project_(self, grad: Tensor, weight: Tensor) -> None:
+        """Removes from a gradient, in place, what would change the norms of a weight's rows, which are one."""
+        ...
+
+    def unit(
+        self, vectors: Float[Tensor, "some d"], features: Int[Tensor, " some"], width: int
+    ) -> Float[Tensor, "some d"]:
+        """Vectors as directions of some of `width` features: zero where these do not reach, and of norm one."""
+        ...
+
+    def set_rows_(self, weight: Tensor, features: Int[Tensor, " some"], rows: Shaped[Tensor, "some d"]) -> None:
+        """Gives some features of a decoder new rows, in place."""
+        ...
+
+    def set_columns_(self, weight: Tensor, features: Int[Tensor, " some"], columns: Shaped[Tensor, "some d"]) -> None:
+        """Gives some features of an encoder new columns, in place."""
         ...
 
     def parts(self, y: Float[Tensor, "batch columns"]) -> Sequence[Float[Tensor, "batch d"]]:
@@ -93,7 +120,7 @@ class Dense:
     """Every input is connected to every output: one matrix `[rows, columns]`."""
 
     @classmethod
-    def of(cls, blocks: int) -> "Self":
+    def of(cls, blocks: int, sizes: Sequence[int]) -> "Self":
         """The map."""
         return cls()
 
@@ -140,13 +167,39 @@ class Dense:
         """Norm of each row of the matrix."""
         return weight.norm(dim=1)
 
-    def directions(self, weight: Tensor) -> Float[Tensor, "rows columns"]:
-        """The matrix."""
-        return weight
+    def site_norms(self, weight: Tensor) -> Float[Tensor, "rows 1"]:
+        """The norm of each row, which is that in the only hook point."""
+        return self.row_norms(weight)[:, None]
 
-    def detectors(self, weight: Tensor) -> Float[Tensor, "columns rows"]:
-        """Its transpose."""
-        return weight.mT
+    def normalise_(self, weight: Tensor) -> None:
+        """Divides each row by its norm, in place."""
+        normalise_rows_(weight)
+
+    def scale_columns_(self, weight: Tensor, factors: Float[Tensor, " columns"]) -> None:
+        """`weight *= factors`."""
+        weight.mul_(factors)
+
+    def turn_(self, weight: Tensor, axes: Float[Tensor, "*blocks d d"]) -> None:
+        """`weight = weight @ axes`, in place."""
+        weight.copy_(turned(weight, axes))
+
+    def project_(self, grad: Tensor, weight: Tensor) -> None:
+        """Removes from a gradient, in place, its part along each row."""
+        project_rows_(grad, weight)
+
+    def unit(
+        self, vectors: Float[Tensor, "some d"], features: Int[Tensor, " some"], width: int
+    ) -> Float[Tensor, "some d"]:
+        """The vectors, divided by their norms."""
+        return F.normalize(vectors)
+
+    def set_rows_(self, weight: Tensor, features: Int[Tensor, " some"], rows: Shaped[Tensor, "some d"]) -> None:
+        """`weight[features] = rows`."""
+        weight[features] = rows
+
+    def set_columns_(self, weight: Tensor, features: Int[Tensor, " some"], columns: Shaped[Tensor, "some d"]) -> None:
+        """`weight[:, features] = columns.mT`."""
+        weight.mT[features] = columns
 
     def parts(self, y: Float[Tensor, "batch columns"]) -> Sequence[Float[Tensor, "batch columns"]]:
         """All of it."""

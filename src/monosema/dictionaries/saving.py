@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -56,8 +56,9 @@ def _build(config: Any, path: Path) -> Dictionary:
         given = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise InputError(f"{path} has format {given!r}", expected=repr(FORMAT))
     try:
-        spec = config["spec"]
-        spec = Spec(**{**spec, "reads": tuple(spec["reads"]), "writes": tuple(spec["writes"])})
+        fields: dict[str, Any] = config["spec"]
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        spec = Spec(**cast(dict[str, Any], plain))
         options = {**config["activation"]}
         activation = activation_functions[options.pop("name")](spec.width, **options)
         return Dictionary(spec, activation, config["metadata"])

@@ -7,6 +7,7 @@ from monosema.errors import InputError
 from monosema.registry import Registry
 
 BLOCK_DIAGONAL = "block_diagonal"
+TRIANGULAR = "triangular"
 
 InputBias = Literal["none", "b_dec", "b_in"]
 
@@ -45,7 +46,7 @@ class Spec:
     reads: tuple[str, ...] = ()
     """Hook points read; several are joined end to end."""
     writes: tuple[str, ...] = ()
-    """Hook points written."""
+    """Hook points written; several are joined end to end."""
     wiring: str = "autoencoder"
     """A registered wiring: `autoencoder` reconstructs what it reads, `transcoder` predicts another hook point."""
     subtracts_input_bias: bool = False
@@ -57,13 +58,20 @@ class Spec:
     decoder: str = "dense"
     """A registered map from features to activations."""
     blocks: int = 1
-    """Blocks of a map that has some: feature j belongs to block j // (width / blocks)."""
+    """Blocks of a map that has some: feature j belongs to block j // (width / blocks). With the decoder `triangular`,
+    the features of block i write to hook point i and to all behind it."""
+    sizes_in: tuple[int, ...] = ()
+    """Sizes of the activations at several hook points read, which add up to `d_in`: each then has a scale and a frame
+    of its own in training, as in a crosscoder. Empty where all that is read has one."""
+    sizes_out: tuple[int, ...] = ()
+    """The same of the hook points written. The map `sites` also keeps their directions' norms apart."""
 
     def __post_init__(self):
         for name in ("d_in", "d_out", "width"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}", expected="a positive size")
         self._check_blocks()
+        self._check_sites()
         wiring = wirings[self.wiring]
         if wiring.writes_what_it_reads and (self.d_in != self.d_out or self.reads != self.writes):
             raise InputError(
@@ -74,7 +82,7 @@ class Spec:
 
     def _check_blocks(self) -> None:
         sides = {"d_in": self.encoder, "d_out": self.decoder}
-        divided = [name for name, kind in sides.items() if kind == BLOCK_DIAGONAL]
+        divided = [name for name, kind in sides.items() if kind in (BLOCK_DIAGONAL, TRIANGULAR)]
         if self.blocks < 1 or (self.blocks > 1 and not divided):
             raise InputError(f"{self.blocks} blocks of a dense encoder and decoder", expected="1, or a map of blocks")
         for name in [*divided, *(["width"] if divided else [])]:
@@ -82,6 +90,29 @@ class Spec:
                 raise InputError(
                     f"{self.blocks} blocks of {name} = {getattr(self, name)}", expected=f"a multiple of {self.blocks}"
                 )
+
+    def _check_sites(self) -> None:
+        sides = (("read", self.reads, self.sizes_in, self.d_in), ("written", self.writes, self.sizes_out, self.d_out))
+        for verb, points, sizes, d in sides:
+            if sizes and (sum(sizes) != d or min(sizes) < 1 or (points and len(points) != len(sizes))):
+                raise InputError(
+                    f"sizes {sizes} of what is {verb} at {', '.join(points) or 'no hook point'}",
+                    expected=f"one for each hook point, {d} in all",
+                )
+        if self.decoder == "sites" and len(self.sizes_out) < 2:
+            raise InputError(f"decoder sites with sizes_out {self.sizes_out}", expected="several hook points' sizes")
+        if TRIANGULAR in (self.encoder, self.decoder):
+            self._check_triangular()
+
+    def _check_triangular(self) -> None:
+        kinds = (self.encoder, self.decoder)
+        even = len(set(self.sizes_out)) == 1 and len(self.sizes_in) == len(self.sizes_out) == self.blocks
+        if kinds != (BLOCK_DIAGONAL, TRIANGULAR) or not even or len(set(self.sizes_in)) > 1:
+            raise InputError(
+                f"encoder {self.encoder} and decoder {self.decoder}, {self.blocks} blocks, from sizes {self.sizes_in} "
+                f"to {self.sizes_out}",
+                expected=f"{BLOCK_DIAGONAL} and {TRIANGULAR}, with a block for each hook point, all of one size",
+            )
 
     @classmethod
     def autoencoder(cls, point: str, d: int, width: int) -> "Spec":

@@ -39,7 +39,8 @@ def evaluate(
     dictionary (the model as it is, zeros or the mean at a hook point) are shared between dictionaries.
 
     Args:
-        dictionaries: by name; each reads one hook point and writes one.
+        dictionaries: by name. What is written to several hook points is measured as a whole, with all of them replaced
+            at once by what the dictionary makes of a pass without it, and at each of them alone.
         model: what they are measured in.
         contexts: held-out token ids.
         skip_special: neither measure nor replace activations at the model's special tokens.
@@ -53,8 +54,9 @@ def evaluate(
     wires = {name: hook_points(dictionary) for name, dictionary in dictionaries.items()}
     check_fits(dictionaries, wires, model, contexts, batch_contexts)
     special = model.special_ids if skip_special else frozenset()
-    writes = sorted({write for _, write in wires.values()})
-    points = sorted(set(chain.from_iterable(wires.values())))
+    sites = (write for d in dictionaries.values() if len(d.spec.writes) > 1 for write in d.spec.writes)
+    writes = sorted({*(write for _, write in wires.values()), *sites})
+    points = sorted({*chain.from_iterable(wires.values()), *writes})
     totals: dict[str, MetricSums] = {}
     with in_evaluation_mode(dictionaries.values()), progress("evaluating", 2 * contexts.numel(), "tokens") as bar:
         batches = partial(_batches, model, contexts.split(batch_contexts), special=special, bar=bar)
@@ -66,7 +68,7 @@ def evaluate(
                 totals[name] = totals[name] + part if name in totals else part
     return {
         name: total.evaluation(
-            contexts.numel() - total.reconstruction.tokens, not skip_special, dictionaries[name].spec.blocks
+            dictionaries[name].spec, contexts.numel() - total.reconstruction.tokens, not skip_special
         )
         for name, total in totals.items()
     }
@@ -152,17 +154,28 @@ def _measure(
     sums, prediction = measure_rows(dictionary, batch.rows(reads), batch.rows(writes), means[writes])
     if baselines is None:
         return sums
-    # What `splice` does, with the reconstructions that are at hand.
-    logits = batch.logits_with(model, writes, prediction)
-    losses = CrossEntropySums(
+    spec, sites = dictionary.spec, sums.sites
+    if sites:
+        parts = zip(sites, spec.writes, prediction.split(spec.sizes_out, 1), strict=True)
+        sites = tuple(
+            replace(own, cross_entropy=_losses(model, batch, baselines, point, rows)) for own, point, rows in parts
+        )
+    return replace(sums, cross_entropy=_losses(model, batch, baselines, writes, prediction), sites=sites)
+
+
+def _losses(
+    model: "LoadedModel", batch: _Batch, baselines: _Baselines, point: str, rows: Float[Tensor, "kept _"]
+) -> CrossEntropySums:
+    """What `splice` does, with the reconstructions that are at hand."""
+    logits = batch.logits_with(model, point, rows)
+    return CrossEntropySums(
         tokens=batch.ids[:, 1:].numel(),
         clean=baselines.clean,
         spliced=next_token_loss(logits, batch.ids),
-        zero=baselines.zero[writes],
-        mean=baselines.mean[writes],
+        zero=baselines.zero[point],
+        mean=baselines.mean[point],
         kl=next_token_kl(baselines.logits, logits),
     )
-    return replace(sums, cross_entropy=losses)
 
 
 def check_fits(

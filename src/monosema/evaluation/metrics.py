@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.dictionaries import Spec
 from monosema.evaluation.cross_entropy import CrossEntropy, CrossEntropySums
 from monosema.evaluation.reconstruction import Reconstruction, ReconstructionSums
 from monosema.evaluation.sparsity import Sparsity, SparsitySums
@@ -24,6 +25,18 @@ class Metrics(Reconstruction, Sparsity, CrossEntropy):
 
     l0_per_block: tuple[float, ...] | None = None
     """Mean number of active features per token in each block of features; None where there is one block."""
+    sites: tuple["SiteMetrics", ...] | None = None
+    """Of each hook point by itself, where a dictionary writes several; None where it writes one. The other metrics are
+    those of all that it writes, side by side: a hook point with large activations outweighs others there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteMetrics(Reconstruction, CrossEntropy):
+    """The metrics of one of several hook points that a dictionary writes. Cross-entropy is that of the model in which
+    the activations at this hook point alone are replaced."""
+
+    site: str
+    """The hook point."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +49,38 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class MetricSums(Sums):
+class SiteSums(Sums):
+    """What `SiteMetrics` are made of, over some tokens."""
+
+    reconstruction: ReconstructionSums
+    cross_entropy: CrossEntropySums = field(default_factory=CrossEntropySums)
+
+    def metrics(self, site: str) -> SiteMetrics:
+        """The metrics of all tokens added up."""
+        return SiteMetrics(site=site, **vars(self.reconstruction.metrics()), **vars(self.cross_entropy.metrics()))
+
+
+@dataclass(frozen=True)
+class MetricSums:
     """What an `Evaluation` is made of, over some tokens."""
 
     reconstruction: ReconstructionSums
     sparsity: SparsitySums
     cross_entropy: CrossEntropySums = field(default_factory=CrossEntropySums)
+    sites: "tuple[SiteSums, ...]" = ()
+
+    def __add__(self, other: "MetricSums") -> "MetricSums":
+        return MetricSums(
+            self.reconstruction + other.reconstruction,
+            self.sparsity + other.sparsity,
+            self.cross_entropy + other.cross_entropy,
+            tuple(a + b for a, b in zip(self.sites, other.sites, strict=True)),
+        )
 
     def evaluation(
-        self, left_out_tokens: int = 0, includes_special_tokens: bool | None = None, blocks: int = 1
+        self, spec: Spec, left_out_tokens: int = 0, includes_special_tokens: bool | None = None
     ) -> Evaluation:
-        """The metrics of all tokens added up, of a dictionary with so many blocks of features."""
+        """The metrics of all tokens added up, of a dictionary with this spec."""
         density = self.sparsity.density()
         metrics = Metrics(
             **vars(self.reconstruction.metrics()),
@@ -55,6 +89,7 @@ class MetricSums(Sums):
             tokens=self.reconstruction.tokens,
             left_out_tokens=left_out_tokens,
             includes_special_tokens=includes_special_tokens,
-            l0_per_block=tuple(density.view(blocks, -1).sum(1).tolist()) if blocks > 1 else None,
+            l0_per_block=tuple(density.view(spec.blocks, -1).sum(1).tolist()) if spec.blocks > 1 else None,
+            sites=tuple(map(SiteSums.metrics, self.sites, spec.writes)) if self.sites else None,
         )
         return Evaluation(metrics, density)

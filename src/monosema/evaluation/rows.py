@@ -1,6 +1,6 @@
 """Measuring a dictionary on rows of activations, with no model at hand."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.evaluation.metrics import Evaluation, MetricSums
+from monosema.evaluation.metrics import Evaluation, MetricSums, SiteSums
 from monosema.evaluation.reconstruction import reconstruction_sums
 from monosema.evaluation.sparsity import sparsity_sums
 from monosema.evaluation.sums import wide
@@ -37,7 +37,7 @@ def evaluate_rows(
     mean = means_of({"target": target} for _, target in _checked(dictionary, rows))["target"]
     with in_evaluation_mode([dictionary]):
         parts = (measure_rows(dictionary, x, target, mean)[0] for x, target in rows)
-        return add_up(parts).evaluation(blocks=dictionary.spec.blocks)
+        return add_up(parts).evaluation(dictionary.spec)
 
 
 def measure_rows(
@@ -58,9 +58,18 @@ def measure_rows(
         prediction = dictionary.decode(codes, x_slab).to(target.device)
         if not prediction.isfinite().all():
             raise InputError("a dictionary that yields NaN or infinity", expected="finite reconstructions")
-        parts.append(MetricSums(reconstruction_sums(target_slab, prediction, mean), sparsity_sums(codes)))
+        sites = _of_sites(dictionary.spec.sizes_out, target_slab, prediction, mean)
+        whole = reconstruction_sums(target_slab, prediction, mean)
+        parts.append(MetricSums(whole, sparsity_sums(codes), sites=sites))
         predictions.append(prediction)
     return add_up(parts), torch.cat(predictions)
+
+
+def _of_sites(sizes: Sequence[int], target: Tensor, prediction: Tensor, mean: Tensor) -> tuple[SiteSums, ...]:
+    if not sizes:
+        return ()
+    parts = zip(*(rows.split(list(sizes), -1) for rows in (target, prediction, mean)), strict=True)
+    return tuple(SiteSums(reconstruction_sums(*part)) for part in parts)
 
 
 def means_of(batches: Iterable[Mapping[str, Float[Tensor, "batch _"]]]) -> dict[str, Float[Tensor, "_"]]:

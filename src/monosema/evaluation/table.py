@@ -33,6 +33,23 @@ def table_rows(metrics: Mapping[str, Metrics]) -> Table:
     return Table(headers, rows, list(dict.fromkeys(_note(m) for m in metrics.values())))
 
 
+def sites_table(metrics: Mapping[str, Metrics]) -> Table | None:
+    """The metrics of each hook point that dictionaries write, as text; None where each writes one."""
+    headers = ["Hook point", "Variance Explained (%)", "CE Diff", "% CE Recovered"]
+    rows = [
+        [
+            f"{name}: {own.site}" if len(metrics) > 1 else own.site,
+            _percent(own.fve),
+            "–" if own.ce_diff is None else f"{own.ce_diff:.3f}",
+            _percent(own.ce_recovered),
+        ]
+        for name, m in metrics.items()
+        for own in m.sites or ()
+    ]
+    note = "Each hook point by itself: cross-entropy is that of the model with the activations there alone replaced."
+    return Table(headers, rows, [note]) if rows else None
+
+
 def together_table(together: CrossEntropy, dictionaries: int) -> Table:
     """What is left of the model's predictions with all dictionaries in it at once, as text."""
     headers = ["All at once", "CE", "CE Diff", "% CE Recovered", "KL"]
@@ -42,14 +59,14 @@ def together_table(together: CrossEntropy, dictionaries: int) -> Table:
         [name, f"{ce:.3f}", f"{ce - together.ce_clean:.3f}", *rest]
         for name, ce, rest in (
             ("the model as it is", together.ce_clean, ["100.0", "0.000"]),
-            (f"{dictionaries} dictionaries", together.ce_spliced, spliced),
+            (f"{dictionaries} dictionar{'y' if dictionaries == 1 else 'ies'}", together.ce_spliced, spliced),
             ("means in their places", together.ce_mean, ["–", "–"]),
             ("zeros in their places", together.ce_zero, ["0.0", "–"]),
         )
         if ce is not None
     ]
     tokens = f"Cross-entropy in nats, over {together.predicted_tokens:,} held-out tokens."
-    return Table(headers, rows, [f"{tokens} Each dictionary reads what those before it have left."])
+    return Table(headers, rows, [f"{tokens} Each reads what flows where it stands, as those before it have left it."])
 
 
 def _percent(share: float | None) -> str:

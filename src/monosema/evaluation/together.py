@@ -1,7 +1,7 @@
 """Several dictionaries in a model at once, each in the place of what it writes: what is left of its predictions."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,18 @@ def evaluate_together(
 ) -> CrossEntropy:
     """The model's loss with all dictionaries spliced in: with a transcoder for every MLP, how much of it survives.
 
-    Each reads what flows at its hook point, which is what those before it have left, so their errors add up. The
+    Each reads what flows at its hook points, which is what those before it have left, so their errors add up. One
+    dictionary of cross-layer features has all layers at once by itself: this measures its replacement model. The
     baselines are zeros, and the means, at all of the hook points written. Memory and arguments are those of `evaluate`.
 
     Raises:
-        InputError: as in `evaluate`; two dictionaries that write one hook point; a model that predicts no next token.
+        InputError: as in `evaluate`; two dictionaries that write one hook point; a crosscoder, which `splice` refuses;
+            a model that predicts no next token.
     """
     wires = {name: hook_points(dictionary) for name, dictionary in dictionaries.items()}
     check_fits(dictionaries, wires, model, contexts, batch_contexts)
-    _check_apart(wires, model)
-    points = [write for _, write in wires.values()]
+    points = [write for dictionary in dictionaries.values() for write in dictionary.spec.writes]
+    _check_apart(points, model)
     special = model.special_ids if skip_special else frozenset()
     parts = contexts.split(batch_contexts)
     total = CrossEntropySums()
@@ -63,7 +65,7 @@ def _measure(
     special: frozenset[int],
 ) -> CrossEntropySums:
     untouched = ~not_special(ids, special)
-    spliced = [splice(dictionary, untouched=untouched) for dictionary in dictionaries.values()]
+    spliced = [part for dictionary in dictionaries.values() for part in splice(dictionary, untouched=untouched)]
     zero, mean = (
         [Replacement(point, partial(_constant, untouched, scale * x)) for point, x in means.items()]
         for scale in (0.0, 1.0)
@@ -98,17 +100,17 @@ def _rows(
     return {point: x[kept] for point, x in read(model, ids, points).items()}
 
 
-def _check_apart(wires: Mapping[str, tuple[str, str]], model: "LoadedModel") -> None:
+def _check_apart(points: Sequence[str], model: "LoadedModel") -> None:
     if not model.predicts_next:
         raise InputError(
             f"all dictionaries at once in {model.name}, which does not predict the next token",
             expected="a causal language model with its head",
         )
-    places = {name: written_at(model, write) for name, (_, write) in wires.items()}
-    times = Counter(places.values())
-    for name, (_, write) in wires.items():
-        if times[places[name]] > 1:
+    places = [written_at(model, point) for point in points]
+    times = Counter(places)
+    for point, place in zip(points, places, strict=True):
+        if times[place] > 1:
             raise InputError(
-                f"all dictionaries at once, of which {name!r} is not the only one to write {write!r}",
+                f"all dictionaries at once, of which {times[place]} write {point!r}",
                 expected="one dictionary for each hook point",
             )

@@ -48,8 +48,9 @@ class AprilL1Recipe(Penalised):
         return ReLU(width)
 
     def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
-        """Random directions of norm `decoder_norm`; the encoder is the decoder's transpose."""
-        initialise_(dictionary, generator, self.decoder_norm, self.encoder_scale)
+        """Random directions of norm `decoder_norm` in each hook point; the encoder is the decoder's transpose."""
+        sites = max(len(dictionary.spec.sizes_out), 1)
+        initialise_(dictionary, generator, self.decoder_norm * sites**0.5, self.encoder_scale)
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R + λ s Σ_j f_j ‖d_j‖."""

@@ -8,25 +8,16 @@ import torch
 
 from monosema.dictionaries import Dictionary
 
-ROWS = 1024
-"""Rows that are worked on at a time: so many stay in the processor's cache from one pass to the next."""
 
-
-@torch.no_grad()
 def project_gradient_(dictionary: Dictionary) -> None:
-    """Removes from the decoder's gradient its part along each row, which renormalising would undo (Bricken 2023)."""
-    weight, grad = dictionary.W_dec, dictionary.W_dec.grad
-    assert grad is not None
-    for g, w in zip(grad.split(ROWS, -2), weight.split(ROWS, -2), strict=True):
-        g.addcmul_((g * w).sum(-1, keepdim=True), w, value=-1)
+    """Removes from the decoder's gradient what renormalising would undo: its part along each row (Bricken 2023)."""
+    assert dictionary.W_dec.grad is not None
+    dictionary.decoder.project_(dictionary.W_dec.grad, dictionary.W_dec)
 
 
-@torch.no_grad()
 def normalise_decoder_(dictionary: Dictionary) -> None:
     """Divides each decoder row by its norm."""
-    weight = dictionary.W_dec
-    for rows in weight.split(ROWS, -2):
-        rows.div_(rows.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny))
+    dictionary.decoder.normalise_(dictionary.W_dec)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from typing import Literal
 
 from monosema.config import register_grid, register_tagged
 from monosema.errors import InputError
+from monosema.models import parsed
 from monosema.recipes import Recipe, recipes
 from monosema.runs import grid
 from monosema.runs.parallel import Parallel
@@ -27,6 +28,10 @@ class DictionaryConfig:
     """Number of features."""
     expansion: float | None = None
     """Number of features as a multiple of the site's size, in place of width; 16 if neither is given."""
+    wiring: Literal["joined", "crosscoder", "cross_layer"] = "joined"
+    """What hook points joined by & are: joined, one long activation; crosscoder, several with a scale and feature norms
+    of their own; cross_layer, layers in order, whose features read their own of the site's and write to that and all
+    later ones of the target's."""
     skip: bool = False
     """Add a dense linear map from input to output."""
     blocks: int | Literal["heads"] | None = None
@@ -45,6 +50,17 @@ class DictionaryConfig:
             raise InputError(f"{self.blocks} blocks", expected="at least 1, or heads")
         if self.name is not None and (not self.name or self.name.startswith(".") or "/" in self.name):
             raise InputError(f"dictionary name {self.name!r}", expected="a name that can be a folder's")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Hook points read, each with a scale of its own."""
+        return (self.site,) if self.wiring == "joined" else parsed(self.site).parts
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Hook points written, each with a scale of its own."""
+        target = self.target or self.site
+        return (target,) if self.wiring == "joined" else parsed(target).parts
 
 
 register_grid(DictionaryConfig, grid.dictionaries)
@@ -124,7 +140,14 @@ class RunConfig(ReadConfig):
             raise InputError(f"dictionaries named {', '.join(names)}", expected="a different name for each")
 
     def _check_apart(self) -> None:
-        written = [d.target or d.site for d in self.dictionaries]
+        written = [point for d in self.dictionaries for point in d.writes]
+        crossed = [d for d in self.dictionaries if d.wiring == "crosscoder" and len(d.writes) > 1]
+        if crossed:
+            raise InputError(
+                f"all dictionaries together, of which one is a crosscoder of {crossed[0].site}",
+                expected="dictionaries that write what the model computes after all that they read",
+                hint="leave together out: a crosscoder is measured at each of its hook points, and at all at once",
+            )
         if self.activations is not None or len(set(written)) < len(written):
             raise InputError(
                 f"all dictionaries together, which write {', '.join(written)}",
@@ -140,4 +163,4 @@ class RunConfig(ReadConfig):
     @property
     def points(self) -> tuple[str, ...]:
         """Every hook point that a dictionary reads or writes, once."""
-        return tuple(dict.fromkeys(p for d in self.dictionaries for p in (d.site, d.target or d.site)))
+        return tuple(dict.fromkeys(p for d in self.dictionaries for p in (*d.reads, *d.writes)))

@@ -64,4 +64,5 @@ def _settings(config: DictionaryConfig) -> dict[str, Any]:
 def _description(config: DictionaryConfig, with_recipe: bool) -> str:
     place = config.site if config.target in (None, config.site) else f"{config.site} → {config.target}"
     words = [config.recipe.name] if with_recipe else []
-    return " · ".join([*words, f"{config.width:,} features", place])
+    wiring = [] if config.wiring == "joined" else [config.wiring.replace("_", "-")]
+    return " · ".join([*words, f"{config.width:,} features", *wiring, place])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import monosema
+from monosema.analysis import site_shares
 from monosema.config import to_dict
 from monosema.dictionaries import Dictionary, load, save
 from monosema.runs.config import RunConfig
@@ -56,7 +57,7 @@ def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
         "recipe": to_dict(learner.recipe),
         "tokens": learner.step_count * config.batch_size,
         "seed": config.seed,
-        "training_scale": {"read": learner.read.scale, "written": learner.written.scale},
+        "training_scale": {"read": list(learner.read.scales), "written": list(learner.written.scales)},
         "monosema": monosema.__version__,
     }
     return dictionary
@@ -82,6 +83,7 @@ def measured(
         log=[json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()],
         seconds={**seconds, "measuring": time.perf_counter() - started},
         facts=dict(facts),
+        shares={name: site_shares(d) for name, d in dictionaries.items() if len(d.spec.sizes_out) > 1},
         together=together,
     )
 

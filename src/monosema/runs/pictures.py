@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from monosema.analysis import sites_used
 from monosema.analysis.render import one_line
 from monosema.runs.drawing import Picture, Series, Theme, family_series, picture, series_of
 from monosema.runs.families import families
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Fit = Callable[["Axes", Sequence[float]], None]
 
 BINS = 8  # of a histogram, for each power of ten
+SHARE_BINS = 40
 
 
 def training_pictures(result: RunResult) -> list[Picture]:
@@ -59,13 +61,43 @@ def density_picture(result: RunResult, series: Series) -> Picture:
     density = result.density[series.name]
     dead = int((density == 0).sum())
     silent = f"{dead:,} of {len(density):,} features never fire" if dead else f"all {len(density):,} features fire"
-    slug = re.sub(r"[^A-Za-z0-9.-]+", "_", series.name)[:60]
     return picture(
-        f"density-{series.index + 1}-{slug}",
+        f"density-{series.index + 1}-{_slug(series)}",
         one_line(series.name),
         silent,
         _histogram(result, series),
     )
+
+
+def share_picture(result: RunResult, series: Series) -> Picture:
+    """Where features live that are active: between two hook points, or in how many of more."""
+    alive = result.density[series.name].cpu() > 0
+    shares = result.shares[series.name][alive]
+    sites = shares.shape[1]
+    config = next(d for d in result.config.dictionaries if d.name == series.name)
+    if sites == 2:
+        values, label, limits = shares[:, 1], f"share of norm in {one_line(config.writes[1])}", (0.0, 1.0)
+    else:
+        values, label, limits = sites_used(shares), "hook points written, effectively", (1.0, float(sites))
+
+    def draw(ax: "Axes", theme: Theme) -> None:
+        ax.hist(values.tolist(), SHARE_BINS, limits, color=series.colour(theme), edgecolor=theme.paper)
+        ax.set_xlim(*limits)
+        ax.set_xlabel(_unmarked(label))
+        ax.set_ylabel("features")
+        ax.grid(axis="x", visible=False)
+
+    title, note = one_line(series.name), f"{len(shares):,} features that fire"
+    return picture(f"shares-{series.index + 1}-{_slug(series)}", title, note, draw)
+
+
+def _slug(series: Series) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", series.name)[:60]
+
+
+def _unmarked(text: str) -> str:
+    """Text whose dollar signs are no mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _curves(result: RunResult, key: str, fit: "Fit") -> "Draw":

@@ -11,12 +11,12 @@ from typing import Any
 from monosema.analysis import Example
 from monosema.analysis.render import one_line
 from monosema.config import to_dict
-from monosema.evaluation import table_rows, together_table
+from monosema.evaluation import sites_table, table_rows, together_table
 from monosema.files import write_atomically, write_text
 from monosema.runs.definitions import DETAILS, percent
 from monosema.runs.drawing import DARK, LIGHT, Picture, Series, family_series, series_of
 from monosema.runs.families import Family, families
-from monosema.runs.pictures import density_picture, tradeoff_pictures, training_pictures
+from monosema.runs.pictures import density_picture, share_picture, tradeoff_pictures, training_pictures
 from monosema.runs.result import RunResult
 
 REPORT, PICTURES = "report.html", "pictures"
@@ -31,12 +31,15 @@ def write_report(folder: Path, result: RunResult) -> Path:
 
     sections = [_section(result, series) for series in series_of(result)]
     training, tradeoff = training_pictures(result), tradeoff_pictures(result)
-    for picture in (*training, *tradeoff, *(section.density for section in sections)):
+    shares = [share_picture(result, series) for series in series_of(result) if series.name in result.shares]
+    for picture in (*training, *tradeoff, *shares, *(section.density for section in sections)):
         _write_png(folder / PICTURES / f"{picture.name}.png", picture.light)
     page = page_template(REPORT).render(
         title=_title(result),
         lead=_lead(result),
         summary=table_rows(result.metrics),
+        sites=sites_table(result.metrics),
+        shares=shares,
         together=None if result.together is None else together_table(result.together, len(result.metrics)),
         groups=_groups(result, sections),
         details=_details(result, sections),

@@ -7,7 +7,7 @@ from typing import Any
 from monosema.config import to_dict
 from monosema.device import has_fast_bf16, pick_device
 from monosema.dictionaries import Spec
-from monosema.dictionaries.spec import BLOCK_DIAGONAL
+from monosema.dictionaries.spec import BLOCK_DIAGONAL, TRIANGULAR
 from monosema.errors import InputError
 from monosema.runs.config import DictionaryConfig, RunConfig
 from monosema.runs.naming import folder_name, settings_of, within
@@ -30,7 +30,7 @@ def resolve(
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if has_fast_bf16(device) else "float32"
-    sized = [replace(d, width=_width(d, widths[d.site]), expansion=None) for d in config.dictionaries]
+    sized = [replace(d, width=_width(d, _size(d.reads, widths)), expansion=None) for d in config.dictionaries]
     dictionaries = tuple(
         replace(d, recipe=d.recipe.fitted(spec_of(d, widths, heads), config.steps, config.batch_size))
         for d in _named(sized)
@@ -43,17 +43,42 @@ def resolve(
 def spec_of(config: DictionaryConfig, widths: Mapping[str, int], heads: Mapping[str, int] | None = None) -> Spec:
     """What a resolved dictionary connects."""
     assert config.width is not None
-    target = config.target or config.site
+    reads, writes = config.reads, config.writes
     return Spec(
-        d_in=widths[config.site],
-        d_out=widths[target],
+        d_in=_size(reads, widths),
+        d_out=_size(writes, widths),
         width=config.width,
-        reads=(config.site,),
-        writes=(target,),
-        wiring="autoencoder" if target == config.site else "transcoder",
+        reads=reads,
+        writes=writes,
+        sizes_in=tuple(widths[point] for point in reads) if len(reads) > 1 else (),
+        sizes_out=tuple(widths[point] for point in writes) if len(writes) > 1 else (),
+        wiring="autoencoder" if reads == writes else "transcoder",
         skip=config.skip,
-        **_blocks(config, heads or {}),
+        **(_blocks(config, heads or {}) if config.wiring == "joined" else _sites(config)),
     )
+
+
+def _size(points: Sequence[str], widths: Mapping[str, int]) -> int:
+    return sum(widths[point] for point in points)
+
+
+def _sites(config: DictionaryConfig) -> dict[str, Any]:
+    """The maps of a dictionary whose hook points stay apart."""
+    if len(config.reads) < 2 and len(config.writes) < 2:
+        raise InputError(
+            f"a {config.wiring} at {config.site}", expected="several hook points, joined by &", hint="a & b & c"
+        )
+    if config.blocks not in (None, 1):
+        raise InputError(f"blocks {config.blocks} with wiring {config.wiring}", expected="wiring joined")
+    if config.wiring == "crosscoder":
+        return {"decoder": "sites"} if len(config.writes) > 1 else {}
+    if len(config.reads) != len(config.writes) or config.reads == config.writes:
+        raise InputError(
+            f"a cross_layer dictionary from {len(config.reads)} hook points to "
+            f"{'the same' if config.reads == config.writes else len(config.writes)}",
+            expected="as many hook points written as read, such as the inputs and outputs of MLPs, layer by layer",
+        )
+    return {"encoder": BLOCK_DIAGONAL, "decoder": TRIANGULAR, "blocks": len(config.reads)}
 
 
 def _blocks(config: DictionaryConfig, heads: Mapping[str, int]) -> dict[str, Any]:

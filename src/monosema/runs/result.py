@@ -1,7 +1,7 @@
 """What a run found, in the form that the terminal, the report and `metrics.json` show it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtyping import Float
@@ -30,5 +30,7 @@ class RunResult:
     """What the run's parts took."""
     facts: Mapping[str, Any]
     """Other figures: tokens read, passes over the text, tokens per second, peak memory."""
+    shares: Mapping[str, Float[Tensor, "width sites"]] = field(default_factory=dict)
+    """Of each dictionary that writes several hook points: how much of each feature is in which."""
     together: CrossEntropy | None = None
     """The model's loss with all dictionaries in it at once, where that was asked for."""

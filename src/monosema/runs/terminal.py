@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from monosema.analysis import Example
 from monosema.analysis.render import one_line
-from monosema.evaluation import CrossEntropy, Metrics, Table, table_rows, together_table
+from monosema.evaluation import CrossEntropy, Metrics, Table, sites_table, table_rows, together_table
 from monosema.runs.definitions import percent
 from monosema.runs.report import REPORT
 from monosema.runs.result import RunResult
@@ -33,7 +33,7 @@ def print_result(result: RunResult, folder: Path, features: int = 5) -> None:
     from rich.text import Text
 
     console = _console()
-    print_table(table_rows(result.metrics), console)
+    _print_metrics(result.metrics, console)
     if result.together is not None:
         print_table(together_table(result.together, len(result.metrics)), console)
     name, examples = next(iter(result.examples.items()))
@@ -53,7 +53,14 @@ def print_result(result: RunResult, folder: Path, features: int = 5) -> None:
 
 def print_metrics(metrics: Mapping[str, Metrics]) -> None:
     """Prints the table of dictionaries that were measured, by name."""
-    print_table(table_rows(metrics))
+    _print_metrics(metrics, _console())
+
+
+def _print_metrics(metrics: Mapping[str, Metrics], console: "Console") -> None:
+    print_table(table_rows(metrics), console)
+    sites = sites_table(metrics)
+    if sites is not None:
+        print_table(sites, console)
 
 
 def print_together(together: CrossEntropy, dictionaries: int) -> None:

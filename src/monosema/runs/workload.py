@@ -73,7 +73,8 @@ def shape_of(config: DictionaryConfig, widths: Mapping[str, int]) -> DictionaryS
     spec = replace(spec_of(config, widths), subtracts_input_bias=recipe.subtracts_input_bias)
     with torch.device("meta"):
         dictionary = Dictionary(spec, recipe.activation(spec.width))
-    turned = (spec.d_in,) if spec.wiring == "autoencoder" else (spec.d_in, spec.d_out)
+    read, written = spec.sizes_in or (spec.d_in,), spec.sizes_out or (spec.d_out,)
+    turned = read if spec.wiring == "autoencoder" else (*read, *written)
     return DictionaryShape(
         d_in=spec.d_in,
         d_out=spec.d_out,

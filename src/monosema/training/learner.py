@@ -167,7 +167,7 @@ class Learner:
             "pressure": None if self.pressure is None else tuple(self.pressure),
             "stored": self.stored,
             "seed": self.seed,
-            "frames": [(frame.scale, frame.axes) for frame in (self.read, self.written)],
+            "frames": [(frame.scales, frame.sizes, frame.axes) for frame in (self.read, self.written)],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ class Learner:
         self.step_count, self.seed, self.stored = state["step"], state["seed"], state["stored"]
         self.skipped = state["skipped"]
         self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
-        self.read, self.written = (Frame(scale, axes) for scale, axes in state["frames"])
+        self.read, self.written = (Frame(tuple(scales), tuple(sizes), axes) for scales, sizes, axes in state["frames"])
 
     def _backward(self, loss: Loss) -> Float[Tensor, ""]:
         """Leaves gradients, and returns their norm."""
@@ -234,13 +234,12 @@ class Learner:
 
     def _frames(self, sample: Batch) -> tuple[Frame, Frame]:
         x, y = self._rows(sample)
-        norm_in, norm_out = (rows.shape[1] ** 0.5 if self.recipe.norm == "sqrt_d" else 1.0 for rows in (x, y))
-        blocks_in, blocks_out = self.spec.blocks_in, self.spec.blocks_out
-        same = self.spec.reads == self.spec.writes
-        if same:  # one frame, in which both sides' blocks stay apart
-            blocks_in = max(blocks_in, blocks_out)
-        read = frame_of(x, norm_in, self.recipe.basis, blocks_in)
-        return read, read if same else frame_of(y, norm_out, self.recipe.basis, blocks_out)
+        norm, basis, spec = self.recipe.norm, self.recipe.basis, self.spec
+        same = spec.reads == spec.writes
+        # If there is one frame, then both sides' blocks stay apart in it.
+        blocks = max(spec.blocks_in, spec.blocks_out) if same else spec.blocks_in
+        read = frame_of(x, norm, basis, sizes=spec.sizes_in, blocks=blocks)
+        return read, read if same else frame_of(y, norm, basis, sizes=spec.sizes_out, blocks=spec.blocks_out)
 
     @torch.no_grad()
     def _start(self, sample: Batch, seed: int) -> Dictionary:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary, Map
+from monosema.dictionaries import Dictionary
 from monosema.recipes import Moment, Recipe
 from monosema.training.optimisers import Optimisers
 
@@ -64,11 +64,9 @@ def resample_(
     here = chosen // width == ranks.features.rank
     chosen, drawn, read = chosen[here] - width * ranks.features.rank, drawn[here], read[here]
     encoder, decoder = dictionary.encoder, dictionary.decoder
-    new = torch.nn.functional.normalize(_seen(decoder, y[drawn] - dictionary.b_dec, chosen, width))
-    decoder.directions(dictionary.W_dec)[chosen] = decoder_norm * new
-    encoder.detectors(dictionary.W_enc)[chosen] = norm * torch.nn.functional.normalize(
-        _seen(encoder, read, chosen, width)
-    )
+    new = decoder.unit(y[drawn] - dictionary.b_dec, chosen, width)
+    decoder.set_rows_(dictionary.W_dec, chosen, decoder_norm * new)
+    encoder.set_columns_(dictionary.W_enc, chosen, norm * encoder.unit(read, chosen, width))
     dictionary.b_enc[chosen] = 0.0
     restarted = torch.zeros(width, dtype=torch.bool, device=dead.device)
     restarted[chosen] = True
@@ -97,20 +95,12 @@ def _drawn(
     return torch.cat(chosen), torch.cat(drawn) if drawn else torch.cat(chosen)
 
 
-def _seen(
-    kind: Map, rows: Float[Tensor, "chosen d"], features: Int[Tensor, " chosen"], width: int
-) -> Float[Tensor, "chosen d_of_block"]:
-    """The part of each row that its feature's block sees."""
-    parts = kind.parts(rows)
-    if len(parts) == 1:
-        return rows
-    return torch.stack(tuple(parts), 1)[torch.arange(len(rows)), features // (width // len(parts))]
-
-
 def _forget_(dictionary: Dictionary, optimisers: Optimisers, features: Bool[Tensor, " width"]) -> None:
     masks = {parameter: torch.zeros_like(parameter, dtype=torch.bool) for parameter in _of_features(dictionary)}
-    dictionary.decoder.directions(masks[dictionary.W_dec])[features] = True
-    dictionary.encoder.detectors(masks[dictionary.W_enc])[features] = True
+    forgotten = features.nonzero().squeeze(1)
+    everywhere = features.new_ones(len(forgotten), max(dictionary.spec.d_in, dictionary.spec.d_out))
+    dictionary.decoder.set_rows_(masks[dictionary.W_dec], forgotten, everywhere[:, : dictionary.spec.d_out])
+    dictionary.encoder.set_columns_(masks[dictionary.W_enc], forgotten, everywhere[:, : dictionary.spec.d_in])
     for parameter in (dictionary.b_enc, *dictionary.activation.parameters()):
         masks[parameter][features] = True
     for parameter, mask in masks.items():

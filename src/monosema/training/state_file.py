@@ -17,7 +17,7 @@ from monosema.errors import InputError
 from monosema.files import write_tensors
 from monosema.ranks import ALONE, Ranks
 
-FORMAT = "monosema-state/2"
+FORMAT = "monosema-state/3"
 SUFFIX = ".safetensors"
 Tree = Any
 """A state as JSON: each value under the name of its kind, tensors by their names."""
