@@ -13,7 +13,7 @@ from monosema.errors import InputError
 from monosema.formats import load
 from monosema.models import load_model, width_of
 from monosema.runs import DictionaryConfig, Interrupted, RunConfig, run
-from monosema.runs.evaluate import evaluate_folder_together
+from monosema.runs.evaluate import evaluate_folder, evaluate_folder_together
 from monosema.runs.harvest import harvest
 from monosema.runs.harvest_config import HarvestConfig
 from monosema.runs.resolve import resolve
@@ -88,6 +88,26 @@ HEADS = (
 )
 
 
+CROSSED = (
+    DictionaryConfig(
+        recipe("batch_topk", k=4), site="resid_post.0 & resid_post.1", width=32, wiring="crosscoder", name="crosscoder"
+    ),
+    DictionaryConfig(
+        recipe("jumprelu"), site="mlp_in.0", target="mlp_out.0 & mlp_out.1", width=32, wiring="crosscoder", name="one"
+    ),
+)
+CROSS_LAYER = (
+    DictionaryConfig(
+        recipe("batch_topk", k=4),
+        site="mlp_in.0 & mlp_in.1",
+        target="mlp_out.0 & mlp_out.1",
+        width=32,
+        wiring="cross_layer",
+        name="clt",
+    ),
+)
+
+
 def test_heads_are_blocks_where_they_lie_side_by_side(model: Path, corpus: Path, tmp_path: Path):
     result = run(small_run(*HEADS, model=str(model), text=str(corpus)), tmp_path / "run")
     specs = [load(tmp_path / "run" / "dictionaries" / name).spec for name in result.metrics]
@@ -121,7 +141,9 @@ def test_blocks_that_do_not_divide_leave_nothing(options, message: str, model: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dictionaries", [TRANSCODERS, HEADS], ids=["transcoders", "heads"])
+@pytest.mark.parametrize(
+    "dictionaries", [TRANSCODERS, HEADS, CROSSED + CROSS_LAYER], ids=["transcoders", "heads", "crossed"]
+)
 def test_interrupted_they_go_on_to_the_same_bits(
     dictionaries, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -196,3 +218,68 @@ def test_sums_of_tensors_in_a_file(tmp_path: Path):
     )
     run(config, tmp_path / "run")
     assert load(tmp_path / "run" / "dictionaries" / "sum").spec.reads == ("a + b",)
+
+
+def test_a_crosscoder_is_measured_and_reported_at_each_of_its_hook_points(model: Path, corpus: Path, tmp_path: Path):
+    result = run(small_run(*CROSSED, model=str(model), text=str(corpus)), tmp_path / "run")
+    sites = result.metrics["crosscoder"].sites
+    assert sites is not None
+    assert [own.site for own in sites] == ["resid_post.0", "resid_post.1"]
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert figures["dictionaries"]["crosscoder"]["sites"][1]["fve"] == sites[1].fve
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "crosscoder: resid_post.1" in page
+    assert "share of norm" not in page  # that is in the picture
+    assert (tmp_path / "run" / "pictures" / "shares-1-crosscoder.png").is_file()
+    shares = result.shares["crosscoder"]
+    torch.testing.assert_close(shares.sum(1), torch.ones(32).double())
+    again = evaluate_folder(tmp_path / "run", device="cpu")
+    assert again["crosscoder"].sites == sites
+
+
+def test_cross_layer_features_replace_all_mlps_at_once(model: Path, corpus: Path, tmp_path: Path):
+    config = small_run(*CROSS_LAYER, model=str(model), text=str(corpus), together=True)
+    result = run(config, tmp_path / "run")
+    assert result.together is not None
+    spec = load(tmp_path / "run" / "dictionaries" / "clt").spec
+    assert (spec.encoder, spec.decoder, spec.blocks) == ("block_diagonal", "triangular", 2)
+    assert spec.writes == ("mlp_out.0", "mlp_out.1")
+    assert "1 dictionary<" in (tmp_path / "run" / "report.html").read_text()
+    assert evaluate_folder_together(tmp_path / "run", device="cpu") == (result.together, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"site": "resid_post.1", "wiring": "crosscoder"}, "several hook points, joined by &"),
+        ({"site": "resid_post.0 & resid_post.1", "wiring": "cross_layer"}, "as many hook points written as read"),
+        (
+            {"site": "mlp_in.0 & mlp_in.1", "target": "mlp_out.1 & resid_post.0 & mlp_out.0", "wiring": "cross_layer"},
+            "from 2 hook points to 3",
+        ),
+        ({"site": "attn_z.0 & attn_z.1", "wiring": "crosscoder", "blocks": 2}, "blocks 2 with wiring crosscoder"),
+        (
+            {
+                "site": "mlp_in.0 & mlp_in.1",
+                "target": "mlp_out.0 & mlp_out.1",
+                "wiring": "cross_layer",
+                "recipe": recipe("topk", k=4),
+            },
+            "topk with cross-layer features",
+        ),
+        ({"site": "resid_post.0 & resid_post.1", "wiring": "crosscoder", "together": True}, "a crosscoder of"),
+    ],
+)
+def test_hook_points_that_do_not_go_together_leave_nothing(
+    options, message: str, model: Path, corpus: Path, tmp_path: Path
+):
+    options = {"width": 32, "recipe": recipe("batch_topk", k=4), **options}
+    together = options.pop("together", False)
+
+    def attempt() -> None:
+        config = small_run(DictionaryConfig(**options), model=str(model), text=str(corpus), together=together)
+        run(config, tmp_path / "run")
+
+    with pytest.raises(InputError, match=message):
+        attempt()
+    assert not (tmp_path / "run").exists()

@@ -44,7 +44,7 @@ class Sites(Dense):
 
     @torch.no_grad()
     def normalise_(self, weight: Float[Tensor, "rows d"]) -> None:
-        """Makes each row's norm √S of S hook points, in place: a feature that is shared evenly has Euclidean norm one."""
+        """Makes each norm √S of S hook points, in place: a feature that is shared evenly has Euclidean norm one."""
         for rows in weight.split(ROWS):
             norms = self.row_norms(rows).clamp_min(torch.finfo(weight.dtype).tiny)
             rows.mul_((len(self.sizes) ** 0.5 / norms)[:, None])

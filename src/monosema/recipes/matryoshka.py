@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary, Spec
+from monosema.dictionaries.spec import BLOCK_DIAGONAL, TRIANGULAR
 from monosema.errors import InputError
 from monosema.kernels import RaggedCodes
 from monosema.recipes.batch_topk import BatchTopKFamily
@@ -46,7 +47,8 @@ class MatryoshkaRecipe(BatchTopKFamily):
 
     def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
         """The recipe with its learning rate; refuses prefixes that would be some of an encoder's blocks alone."""
-        if spec.encoder != spec.decoder:
+        in_blocks = [kind in (BLOCK_DIAGONAL, TRIANGULAR) for kind in (spec.encoder, spec.decoder)]
+        if in_blocks[0] != in_blocks[1]:
             raise InputError(
                 f"recipe matryoshka with an encoder that is {spec.encoder} and a decoder that is {spec.decoder}",
                 expected="blocks on both sides or on none: a prefix holds the first features of every block",

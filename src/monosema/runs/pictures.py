@@ -81,7 +81,7 @@ def share_picture(result: RunResult, series: Series) -> Picture:
         values, label, limits = sites_used(shares), "hook points written, effectively", (1.0, float(sites))
 
     def draw(ax: "Axes", theme: Theme) -> None:
-        ax.hist(values.tolist(), SHARE_BINS, limits, color=series.colour(theme), edgecolor=theme.paper)
+        ax.hist(values.tolist(), SHARE_BINS, range=limits, color=series.colour(theme), edgecolor=theme.paper)
         ax.set_xlim(*limits)
         ax.set_xlabel(_unmarked(label))
         ax.set_ylabel("features")
