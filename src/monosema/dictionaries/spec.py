@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from monosema.dictionaries.normalisation import NONE, normalisations
 from monosema.errors import InputError
 from monosema.registry import Registry
 
@@ -58,12 +59,20 @@ class Spec:
     """A registered map from features to activations."""
     blocks: int = 1
     """Blocks of a map that has some: feature j belongs to block j // (width / blocks)."""
+    normalisation: str = NONE
+    """A registered normalisation of each activation before it is encoded. Published dictionaries have some; recipes train
+    with none, on activations that one factor has scaled."""
 
     def __post_init__(self):
         for name in ("d_in", "d_out", "width"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}", expected="a positive size")
         self._check_blocks()
+        if self.d_in < normalisations[self.normalisation].least:
+            raise InputError(
+                f"{self.normalisation} of d_in = {self.d_in}",
+                expected=f"at least {normalisations[self.normalisation].least} coordinates",
+            )
         wiring = wirings[self.wiring]
         if wiring.writes_what_it_reads and (self.d_in != self.d_out or self.reads != self.writes):
             raise InputError(
