@@ -60,8 +60,8 @@ class Spec:
     blocks: int = 1
     """Blocks of a map that has some: feature j belongs to block j // (width / blocks)."""
     normalisation: str = NONE
-    """A registered normalisation of each activation before it is encoded. Published dictionaries have some; recipes train
-    with none, on activations that one factor has scaled."""
+    """A registered normalisation of each activation before it is encoded. Some published dictionaries have one; recipes
+    train with none, on activations that one factor has scaled."""
 
     def __post_init__(self):
         for name in ("d_in", "d_out", "width"):
