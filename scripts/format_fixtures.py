@@ -5,10 +5,10 @@ Runs in an environment of its own, which has sae-lens 6.54.12, dictionary-learni
     peers/bin/python scripts/format_fixtures.py make tests/formats/fixtures
     peers/bin/python scripts/format_fixtures.py check FOLDER
 
-`make` writes random dictionaries, each with what its library computes: `NAME.recorded.safetensors` has x, codes and out.
+`make` writes random dictionaries, each with what its library computes: x, codes and out in `NAME.recorded.safetensors`.
 Formats whose library is not on PyPI are written as their documentation lays them out; their numbers are those of the
 equations there, in float64. `check` loads every dictionary of FOLDER with the library that its parent folder is named
-after, and compares with the recorded numbers beside it.
+after, and compares with the recorded numbers beside it; scripts/written_formats.py makes such a folder.
 """
 
 import json
@@ -101,7 +101,7 @@ def trained_saelens(root: Path) -> None:
 
 
 def old_saelens(root: Path) -> None:
-    """Configurations of versions before 6, as the library still reads them; a sparsity file; a finetuned scale of ones."""
+    """Configurations of versions before 6, which the library still reads, with a sparsity file and scales of ones."""
     from sae_lens import SAE
 
     weights = {
@@ -181,14 +181,16 @@ def dictionary_learning(root: Path) -> None:
 
 
 def load_dictionary_learning(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    from dictionary_learning import utils
-    from dictionary_learning.dictionary import AutoEncoder
+    from dictionary_learning import dictionary
+    from dictionary_learning.trainers import batch_top_k, matryoshka_batch_top_k, top_k
 
-    name = json.loads((folder / "config.json").read_text())["trainer"]["dict_class"]
-    if name == "AutoEncoder":  # else it divides the decoder's rows by their norms
-        ae = AutoEncoder.from_pretrained(folder / "ae.pt", normalize_decoder=False)
-    else:
-        ae, _ = utils.load_dictionary(str(folder), "cpu")
+    trainer = json.loads((folder / "config.json").read_text())["trainer"]
+    name, homes = trainer["dict_class"], (dictionary, top_k, batch_top_k, matryoshka_batch_top_k)
+    kind = next(getattr(home, name) for home in homes if hasattr(home, name))
+    # Else its own loader divides the decoder's rows by their norms.
+    options = {"normalize_decoder": False} if name == "AutoEncoder" else {}
+    options |= {"k": trainer["k"]} if "k" in trainer else {}
+    ae = kind.from_pretrained(folder / "ae.pt", **options)
     return ae.encode(x), ae(x)
 
 

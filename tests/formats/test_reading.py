@@ -112,7 +112,7 @@ def test_members_of_a_set_are_in_the_order_of_their_numbers(tmp_path: Path):
 
 
 def test_what_the_layers_of_a_cross_layer_transcoder_write_adds_up():
-    """The reconstruction at layer 1 is what the features of layers 0 and 1 add there, and the bias and skip of layer 1."""
+    """At layer 1 the features of layers 0 and 1 add to each other, and to the bias and skip of layer 1."""
     first, second = load_all(FIXTURES / "circuit_tracer" / "cross_layer").values()
     x = recorded("circuit_tracer/cross_layer/W_enc_0.safetensors").x
     assert first.spec.writes == ("mlp_out.0", "mlp_out.1")
