@@ -1,7 +1,7 @@
 """Writes random dictionaries of every kind in the formats of other libraries, with what monosema computes.
 
-    python scripts/written_formats.py FOLDER
-    peers/bin/python scripts/format_fixtures.py check FOLDER
+python scripts/written_formats.py FOLDER
+peers/bin/python scripts/format_fixtures.py check FOLDER
 """
 
 import sys

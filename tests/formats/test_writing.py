@@ -94,7 +94,9 @@ def test_any_dictionary_is_written_as_an_equal_one_or_refused(
     try:
         save_as(dictionary, folder, to)
     except InputError as error:
-        assert str(error).startswith(("SAELens has no", "dictionary_learning has no", "sparsify has no", "a dictionary "))
+        assert str(error).startswith(
+            ("SAELens has no", "dictionary_learning has no", "sparsify has no", "a dictionary ")
+        )
         assert list(folder.iterdir()) == []
         return
     back = load_any(folder)

@@ -92,8 +92,9 @@ def check_tensor(name: str, tensor: Tensor, shape: Iterable[int], path: Path) ->
     Raises:
         InputError: it names the file and the tensor.
     """
-    if list(tensor.shape) != list(shape):
-        raise InputError(f"tensor {name!r} of {path} has shape {list(tensor.shape)}", expected=f"{list(shape)}")
+    expected = list(shape)
+    if list(tensor.shape) != expected:
+        raise InputError(f"tensor {name!r} of {path} has shape {list(tensor.shape)}", expected=f"{expected}")
     if tensor.dtype not in PRECISIONS:
         raise InputError(f"tensor {name!r} of {path} is of type {tensor.dtype}", expected="floating-point weights")
     if not tensor.isfinite().all():

@@ -7,7 +7,6 @@ at one layer, added up, is the reconstruction there.
 
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,10 +109,10 @@ def _config(path: Path) -> Settings:
     if not beside.is_file():
         return Settings({}, beside)
     try:
-        content: Any = parse(beside.read_text(encoding="utf-8"), str(beside))
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{beside} is not valid YAML ({error})") from None
-    return Settings(content, beside)
+        text = beside.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{beside} is not UTF-8 ({error})") from None
+    return Settings(parse(text, str(beside)), beside)
 
 
 def _point(hook: str, layer: int) -> str:
