@@ -11,6 +11,7 @@ equations there, in float64. `check` loads every dictionary of FOLDER with the l
 after, and compares with the recorded numbers beside it; scripts/written_formats.py makes such a folder.
 """
 
+# pyright: reportMissingImports=false
 import json
 import sys
 from collections.abc import Callable
@@ -268,7 +269,8 @@ def gemma_scope(root: Path) -> None:
     }.items():
         folder = root / "gemma_scope" / name
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "params.npz", **{key: w[known].numpy() for key, known in zip(keys, names, strict=True)})
+        arrays: dict[str, Any] = {key: w[known].numpy() for key, known in zip(keys, names, strict=True)}
+        np.savez(folder / "params.npz", **arrays)
         v = wide(w)
         codes = jump(x.double() @ v["W_enc"] / root_d + v["b_enc"], v["threshold"])
         write_record(folder, x, codes, codes @ v["W_dec"] * root_d + v["b_dec"])

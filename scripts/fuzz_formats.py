@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def try_one(number: int, folder: Path) -> str:
 
 
 def limit() -> None:
+    warnings.simplefilter("ignore")
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
 
@@ -60,7 +62,8 @@ def main() -> int:
     last = options.first + options.inputs
     chunks = [range(start, min(start + chunk, last)) for start in range(options.first, last, chunk)]
     outcomes, crashes = Counter(), []
-    with tempfile.TemporaryDirectory() as scratch:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         folder = Path(scratch)
         with multiprocessing.get_context("fork").Pool(options.processes, limit, maxtasksperchild=20) as pool:
             pending = [(numbers, pool.apply_async(work, (numbers, folder))) for numbers in chunks]

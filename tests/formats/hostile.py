@@ -4,6 +4,7 @@ import io
 import json
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [1], {"k": 4}, [[]], {"": None}),
 )
 DEEP = b"[" * 100_000
+EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
 DIGITS = b'{"d_in": ' + b"9" * 5_000 + b"}"
 
 
+@cache
 def files_of(name: str) -> Files:
     """The files of a recorded dictionary, by their paths below its folder, or below the folder that it is a file of."""
     path = FIXTURES / name
@@ -66,7 +69,6 @@ def read(path: Path) -> Dictionary | InputError:
     try:
         dictionary = load(path)
     except InputError as error:
-        assert len(str(error)) < 3000
         return error
     x = torch.ones(2, dictionary.spec.d_in)
     dictionary.decode(dictionary.encode(x), x)
@@ -104,9 +106,7 @@ def _remove(content: bytes, name: str, chance: random.Random) -> bytes | None:
 
 
 def _replace(content: bytes, name: str, chance: random.Random) -> bytes:
-    return chance.choice(
-        (b"", b"null", b"[]", b"{}", b"0", b"\xff\xfe", b"{" * 9, DEEP, DIGITS, b"PK\x05\x06" + bytes(18))
-    )
+    return chance.choice((b"", b"null", b"[]", b"{}", b"0", b"\xff\xfe", b"{" * 9, DEEP, DIGITS, EMPTY_ARCHIVE))
 
 
 def _edit_json(content: bytes, name: str, chance: random.Random) -> bytes:

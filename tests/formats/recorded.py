@@ -1,5 +1,6 @@
 """The fixtures: random dictionaries that other libraries wrote, with what they compute."""
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ class Recorded(NamedTuple):
     out: Tensor
 
 
+@cache
 def names() -> list[str]:
     """Every recorded dictionary, as a path below the folder of fixtures."""
     found = FIXTURES.rglob(f"*{SUFFIX}")

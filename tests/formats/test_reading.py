@@ -4,23 +4,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.formats import formats, load, load_all
 from tests.formats.recorded import FIXTURES, names, recorded
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", names())
 def test_codes_and_reconstructions_are_those_of_the_library(name: str):
     dictionary, (x, codes, out) = load(FIXTURES / name), recorded(name)
     assert codes.any()
-    torch.testing.assert_close(dictionary.encode(x), codes, **CLOSE)
-    torch.testing.assert_close(dictionary.encode_sparse(x).to_dense(), codes, **CLOSE)
-    torch.testing.assert_close(dictionary.decode(codes, x), out, **CLOSE)
-    torch.testing.assert_close(dictionary(x), out, **CLOSE)
+    close(dictionary.encode(x), codes)
+    close(dictionary.encode_sparse(x).to_dense(), codes)
+    close(dictionary.decode(codes, x), out)
+    close(dictionary(x), out)
     assert not dictionary.training
 
 

@@ -93,10 +93,7 @@ def test_any_dictionary_is_written_as_an_equal_one_or_refused(
     x = random(seed, 4, spec.d_in)
     try:
         save_as(dictionary, folder, to)
-    except InputError as error:
-        assert str(error).startswith(
-            ("SAELens has no", "dictionary_learning has no", "sparsify has no", "a dictionary ")
-        )
+    except InputError:
         assert list(folder.iterdir()) == []
         return
     back = load_any(folder)
