@@ -24,7 +24,7 @@ from tests.formats.recorded import FIXTURES, names
 WEIGHTS = (".safetensors", ".pt", ".pth", ".npz")
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=500)
 @given(st.sampled_from(names()), st.randoms(use_true_random=False))
 def test_a_damaged_file_is_refused_or_does_no_harm(
     tmp_path_factory: pytest.TempPathFactory, name: str, chance: random.Random
@@ -41,7 +41,7 @@ def weights_of(name: str, files: Files) -> str:
 
 def edited(name: str, edit: Callable[[dict[str, Any], str], Any], folder: Path) -> tuple[Path, str]:
     """A fixture with the tensors of its encoder's file edited, and that file's name."""
-    files = files_of(name)
+    files = dict(files_of(name))
     file = weights_of(name, files)
     tensors = unpacked(files[file], file)
     matrices = (key for key, value in tensors.items() if isinstance(value, torch.Tensor) and value.ndim == 2)
@@ -117,7 +117,7 @@ def test_wrong_tensors_are_refused_by_file_and_name(
 def test_a_configuration_that_contradicts_the_tensors_or_says_nonsense_is_refused(
     tmp_path: Path, name: str, change: dict[str, Any], message: str
 ):
-    files = files_of(name)
+    files = dict(files_of(name))
     config = next(file for file in files if file.endswith(".json"))
     files[config] = json.dumps({**json.loads(files[config]), **change}).encode()
     with pytest.raises(InputError, match=message):
@@ -127,7 +127,7 @@ def test_a_configuration_that_contradicts_the_tensors_or_says_nonsense_is_refuse
 @pytest.mark.parametrize("content", [DEEP, DIGITS, b"\xff\xfe", b"", b"[1]", b'{"d_in": NaN}', b'"text"'])
 @pytest.mark.parametrize("name", ["saelens/topk", "sparsify/layers.3", "dictionary_learning/AutoEncoder"])
 def test_a_configuration_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes):
-    files = files_of(name)
+    files = dict(files_of(name))
     config = next(file for file in files if file.endswith(".json"))
     with pytest.raises(InputError, match=Path(config).name):
         load(write({**files, config: content}, name, tmp_path))

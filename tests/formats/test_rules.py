@@ -17,7 +17,7 @@ from tests.formats.recorded import recorded
 
 def changed(name: str, folder: Path, **config: Any) -> Path:
     """A fixture with values of its configuration changed."""
-    files = files_of(name)
+    files = dict(files_of(name))
     file = next(file for file in files if file.endswith(".json"))
     files[file] = json.dumps({**json.loads(files[file]), **config}).encode()
     return write(files, name, folder)
