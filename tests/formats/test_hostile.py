@@ -1,9 +1,11 @@
 """No file makes a loader crash, run code, or take memory that it does not fill."""
 
+import contextlib
 import io
 import json
 import pickle
 import random
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -217,6 +219,36 @@ def test_the_old_layout_of_torch_is_refused_with_what_to_do(tmp_path: Path):
     (tmp_path / "x.pt").write_bytes(buffer.getvalue())
     with pytest.raises(InputError, match=r"torch\.save it again"):
         read_pt(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("depth", [100, 300, 450, 600, 900])
+def test_values_within_values_are_read_or_refused(tmp_path: Path, depth: int):
+    content: dict[str, Any] = {"w": torch.ones(3)}
+    for _ in range(depth):
+        content = {"in": content}
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        torch.save(content, tmp_path / "x.pt")
+    finally:
+        sys.setrecursionlimit(limit)
+    for read_it in (read_pt, load):
+        with contextlib.suppress(InputError):
+            read_it(tmp_path / "x.pt")
+
+
+def test_mappings_that_share_mappings_take_no_time(tmp_path: Path):
+    """Sixty levels of two references to the next stand for 2^60 tensors in a few hundred bytes."""
+    content: dict[str, Any] = {"w": torch.ones(3)}
+    for _ in range(60):
+        content = {"a": content, "b": content}
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="one mapping in two places"):
+        load(tmp_path / "x.pt")
+    content["a"] = content
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="one mapping in two places"):
+        load(tmp_path / "x.pt")
 
 
 def test_what_is_read_from_a_mapped_file_outlives_it(tmp_path: Path):

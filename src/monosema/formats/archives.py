@@ -1,9 +1,9 @@
 """Reading `.pt` and `.npz` files: no code in them runs, and no size that they claim is believed unchecked."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monosema.errors import InputError
 
+T = TypeVar("T")
 SMALL = 2**26
 """Bytes that a compressed archive may always unpack to."""
 MOST = 20
@@ -24,13 +25,19 @@ def read_pt(path: Path) -> Any:
         InputError: the file is missing, damaged, of the old layout, holds more than tensors and plain values, or
             tensors that its data does not fill.
     """
+    return _read_pt(path, _copied)
+
+
+def _read_pt(path: Path, take: Callable[[Any], T]) -> T:
+    """What `take` makes of the content, whose tensors lie in the file."""
     members = _members(path)
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise InputError(f"{path} is compressed", expected="what torch.save writes")
     try:
         # Mapped into memory, a tensor cannot reach beyond the file, whatever size the pickle claims.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return _checked(content, sum(m.file_size for m in members if "/data/" in m.filename), path)
+        _check(content, sum(m.file_size for m in members if "/data/" in m.filename), path)
+        return take(content)
     except InputError:
         raise
     except Exception as error:  # a pickle that was tampered with can make the reader raise anything
@@ -44,8 +51,7 @@ def is_pt(path: Path) -> bool:
 
 def names_in(path: Path) -> set[Any]:
     """The names in a `.pt` file of things by name; none if it holds anything else. InputError if it is broken."""
-    content = read_pt(path)
-    return set(content) if isinstance(content, dict) else set()
+    return _read_pt(path, lambda content: set(content) if isinstance(content, dict) else set())
 
 
 def read_pt_tensors(path: Path) -> dict[str, Tensor]:
@@ -113,24 +119,27 @@ def _members(path: Path) -> list[zipfile.ZipInfo]:
     return members
 
 
-def _checked(content: Any, data: int, path: Path) -> Any:
-    """The content with its tensors in memory of their own, if there are as many bytes as they claim."""
+def _check(content: Any, data: int, path: Path) -> None:
+    """Refuses tensors that claim more bytes than there are."""
     storages: dict[int, int] = {}
-    for tensor in _tensors(content):
+    for tensor in _tensors(content, set()):
         plain = tensor.layout == torch.strided and not tensor.is_quantized
         if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise InputError(f"{path} holds a tensor of shape {list(tensor.shape)} that is not stored as one")
         storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
     if sum(storages.values()) > data:
         raise InputError(f"{path} has {data:,} bytes of data for tensors of {sum(storages.values()):,}")
-    return _copied(content)
 
 
-def _tensors(content: Any) -> Iterator[Tensor]:
+def _tensors(content: Any, seen: set[int]) -> Iterator[Tensor]:
     if isinstance(content, Tensor):
         yield content
-    for value in content.values() if isinstance(content, dict) else ():
-        yield from _tensors(value)
+    if isinstance(content, dict):
+        if id(content) in seen:  # mappings that share mappings can stand for more than there is time to visit
+            raise ValueError("one mapping in two places")
+        seen.add(id(content))
+        for value in content.values():
+            yield from _tensors(value, seen)
 
 
 def _copied(content: Any) -> Any:

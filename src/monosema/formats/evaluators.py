@@ -138,7 +138,7 @@ def for_evaluators(
     """A dictionary in the form that SAEBench's core evaluation and SAELens' evals take.
 
     Args:
-        dictionary: an autoencoder; a transcoder has no place in them, since they compare with what it reads.
+        dictionary: an autoencoder: they compare with what it reads.
         model_name: the model's name as TransformerLens knows it; by default that in the metadata.
         hook_name: TransformerLens' name of the hook point; by default the one that the dictionary reads.
         prepend_bos: whether texts begin with the model's first token.
@@ -157,19 +157,22 @@ def for_evaluators(
             f"model {model!r} and hook point {hook!r}",
             expected="model_name= and hook_name= as TransformerLens calls them, such as blocks.3.hook_resid_post",
         )
-    context = metadata.get("context")
-    config = EvaluatorConfig(
+    return EvaluatorSAE(dictionary, _config(dictionary, model, hook, int(layer[1]), prepend_bos))
+
+
+def _config(dictionary: Dictionary, model: str, hook: str, layer: int, prepend_bos: bool) -> EvaluatorConfig:
+    spec, weight, context = dictionary.spec, dictionary.W_enc, dictionary.metadata.get("context")
+    return EvaluatorConfig(
         model_name=model,
         d_in=spec.d_in,
         d_sae=spec.width,
-        hook_layer=int(layer[1]),
+        hook_layer=layer,
         hook_name=hook,
         architecture=dictionary.activation.name,
         context_size=context if isinstance(context, int) else None,
         prepend_bos=prepend_bos,
-        dtype=str(dictionary.W_enc.dtype).removeprefix("torch."),
-        device=str(dictionary.W_enc.device),
+        dtype=str(weight.dtype).removeprefix("torch."),
+        device=str(weight.device),
         apply_b_dec_to_input=spec.input_bias == "b_dec",
         normalize_activations=spec.normalisation,
     )
-    return EvaluatorSAE(dictionary, config)
