@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.formats import load
+from monosema.formats import load, save_as
 from tests.formats.hostile import files_of, write
 from tests.formats.recorded import recorded
 
@@ -73,6 +73,22 @@ def test_finetuned_scales_multiply_codes_before_they_are_decoded(tmp_path: Path)
         add(path / "sae_weights.safetensors", scaling_factor=scale)
         with pytest.raises(InputError, match=f"'scaling_factor'.*{message}"):
             load(path)
+
+
+def test_one_head_is_a_hook_point_of_its_own(tmp_path: Path):
+    place = {
+        "hook_name": "blocks.3.attn.hook_z",
+        "hook_head_index": 2,
+        "model_name": "gpt2",
+        "sae_lens_version": "6.0.0",
+    }
+    dictionary = load(changed("saelens/standard", tmp_path, metadata=place))
+    assert dictionary.spec.reads == ("attn_z.3.2",)
+    save_as(dictionary, tmp_path / "again", "saelens")
+    written = json.loads((tmp_path / "again" / "cfg.json").read_text())
+    assert (written["metadata"]["hook_name"], written["metadata"]["hook_head_index"]) == ("blocks.3.attn.hook_z", 2)
+    assert written["reshape_activations"] == "none"
+    assert load(tmp_path / "again").spec == dictionary.spec
 
 
 def test_a_feature_without_a_direction_stays_silent_when_norms_are_folded(tmp_path: Path):

@@ -1,6 +1,7 @@
 """What other libraries' configurations have no place for: it goes into an entry of monosema's own, and comes back."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from monosema.files import json_text
 from monosema.formats.settings import Settings
 
 ENTRY = "monosema"
+_HEAD = re.compile(r"attn_z\.(\d+)\.(\d+)")
+_LENS_HEADS = re.compile(r"blocks\.(\d+)\.attn\.hook_z")
 
 _LENS = {
     "embed": "hook_embed",
@@ -74,6 +77,18 @@ def lens_name(point: str) -> str:
     """What TransformerLens calls a hook point with a short name; any other is itself."""
     kind, _, layer = point.partition(".")
     return _LENS[kind].format(L=layer) if kind in _LENS and (layer.isdecimal() or kind == point == "embed") else point
+
+
+def lens_head(point: str) -> tuple[str, int | None]:
+    """What TransformerLens calls a hook point, and which head of it, where it is one head alone: `attn_z.2.3`."""
+    match = _HEAD.fullmatch(point)
+    return (lens_name(point), None) if match is None else (lens_name(f"attn_z.{match[1]}"), int(match[2]))
+
+
+def of_head(point: str, head: int) -> str:
+    """The hook point of one head of TransformerLens' `blocks.L.attn.hook_z`; of any other place, the place."""
+    match = _LENS_HEADS.fullmatch(point)
+    return point if match is None else f"attn_z.{match[1]}.{head}"
 
 
 def hub_name(model: str | None) -> str | None:

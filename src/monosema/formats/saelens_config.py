@@ -126,6 +126,9 @@ class Config:
         place, d_in = self._place(), self.values.whole("d_in")
         reads = place.text("hook_name", place.text("hook_point", None))
         writes = place.text("hook_name_out", None) if self.transcodes else None
+        head = place.whole("hook_head_index", place.whole("hook_point_head_index", None, least=0), least=0)
+        if reads is not None and head is not None:
+            reads = own.of_head(reads, head)
         subtracts = self.values.flag("apply_b_dec_to_input", True)
         if self.transcodes and subtracts:
             raise self.values.refused("apply_b_dec_to_input", "false: b_dec belongs to a transcoder's output")

@@ -65,7 +65,8 @@ def _config(architecture: str, written: Dictionary, dictionary: Dictionary) -> d
     spec, metadata = written.spec, dictionary.metadata
     reads = own.one_point("reads", dictionary.spec.reads)
     writes = own.one_point("writes", dictionary.spec.writes)
-    names = {key: None if point is None else own.lens_name(point) for key, point in (("in", reads), ("out", writes))}
+    name_in, head = (None, None) if reads is None else own.lens_head(reads)
+    name_out = None if writes is None else own.lens_name(writes)
     across = "transcoder" in architecture
     normalisations = {ours: theirs for theirs, ours in reversed(NORMALISATIONS.items())}
     rest = {key: value for key, value in metadata.items() if key != "log10_density"}
@@ -79,12 +80,15 @@ def _config(architecture: str, written: Dictionary, dictionary: Dictionary) -> d
         "device": "cpu",
         "apply_b_dec_to_input": spec.input_bias == "b_dec",
         "normalize_activations": normalisations[spec.normalisation],
-        "reshape_activations": "hook_z" if not across and (names["in"] or "").endswith("hook_z") else "none",
+        "reshape_activations": "hook_z"
+        if not across and head is None and (name_in or "").endswith("hook_z")
+        else "none",
         "metadata": {
             "sae_lens_version": VERSION,
             "model_name": metadata.get("model"),
-            "hook_name": names["in"],
-            **({"hook_name_out": names["out"]} if across else {}),
+            "hook_name": name_in,
+            "hook_head_index": head,
+            **({"hook_name_out": name_out} if across else {}),
             "context_size": metadata.get("context"),
             "prepend_bos": metadata.get("prepend_bos"),
             own.ENTRY: own.entry(dictionary.spec, rest),
