@@ -76,12 +76,7 @@ def test_finetuned_scales_multiply_codes_before_they_are_decoded(tmp_path: Path)
 
 
 def test_one_head_is_a_hook_point_of_its_own(tmp_path: Path):
-    place = {
-        "hook_name": "blocks.3.attn.hook_z",
-        "hook_head_index": 2,
-        "model_name": "gpt2",
-        "sae_lens_version": "6.0.0",
-    }
+    place = {"hook_name": "blocks.3.attn.hook_z", "hook_head_index": 2, "sae_lens_version": "6.0.0"}
     dictionary = load(changed("saelens/standard", tmp_path, metadata=place))
     assert dictionary.spec.reads == ("attn_z.3.2",)
     save_as(dictionary, tmp_path / "again", "saelens")

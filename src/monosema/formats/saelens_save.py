@@ -36,12 +36,16 @@ def as_saelens(dictionary: Dictionary) -> tuple[str, dict[str, Tensor], Tensor |
     tensors = tensors_of(whole, names)
     if isinstance(kind, BatchTopK):
         tensors["threshold"] = kind.threshold.detach().cpu().expand(dictionary.spec.width).to(whole.b_enc).contiguous()
-    density = dictionary.metadata.get("log10_density")
-    return (
-        json_text(_config(architecture, whole, dictionary)),
-        tensors,
-        None if density is None else torch.tensor(density),
-    )
+    return json_text(_config(architecture, whole, dictionary)), tensors, _density(dictionary)
+
+
+def _density(dictionary: Dictionary) -> Tensor | None:
+    found, width = dictionary.metadata.get("log10_density"), dictionary.spec.width
+    if found is None:
+        return None
+    if not (isinstance(found, list) and len(found) == width and all(isinstance(value, float) for value in found)):
+        raise InputError("log10_density in the metadata is something else", expected=f"{width} numbers")
+    return torch.tensor(found)
 
 
 def _architecture(dictionary: Dictionary) -> str:
@@ -67,6 +71,7 @@ def _config(architecture: str, written: Dictionary, dictionary: Dictionary) -> d
     writes = own.one_point("writes", dictionary.spec.writes)
     name_in, head = (None, None) if reads is None else own.lens_head(reads)
     name_out = None if writes is None else own.lens_name(writes)
+    every_head = head is None and (name_in or "").endswith("hook_z")
     across = "transcoder" in architecture
     normalisations = {ours: theirs for theirs, ours in reversed(NORMALISATIONS.items())}
     rest = {key: value for key, value in metadata.items() if key != "log10_density"}
@@ -80,9 +85,7 @@ def _config(architecture: str, written: Dictionary, dictionary: Dictionary) -> d
         "device": "cpu",
         "apply_b_dec_to_input": spec.input_bias == "b_dec",
         "normalize_activations": normalisations[spec.normalisation],
-        "reshape_activations": "hook_z"
-        if not across and head is None and (name_in or "").endswith("hook_z")
-        else "none",
+        "reshape_activations": "hook_z" if every_head and not across else "none",
         "metadata": {
             "sae_lens_version": VERSION,
             "model_name": metadata.get("model"),
