@@ -294,6 +294,12 @@ def test_a_broken_file_is_refused_by_name_and_place(tmp_path: Path, content: str
     assert message in str(refused.value)
 
 
+@pytest.mark.parametrize("content", ["a: " + "9" * 5_000, "[" * 20_000])
+def test_numbers_and_nesting_beyond_all_bounds_are_refused(content: str):
+    with pytest.raises(InputError, match=r"run\.yaml is not valid YAML"):
+        parse(content, "run.yaml")
+
+
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"no file .*absent\.yaml"):
         load_yaml(Pen, tmp_path / "absent.yaml")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monosema.dictionaries import Dictionary, Spec, save
     from monosema.errors import InputError
     from monosema.evaluation import evaluate, evaluate_rows, splice
-    from monosema.formats import load
+    from monosema.formats import for_evaluators, load, load_all, save_as
     from monosema.models import Replacement, load_model, read, replacing
     from monosema.recipes import Recipe
     from monosema.runs import DictionaryConfig, RunConfig, run
@@ -40,7 +40,7 @@ _ROOMS = {
     "dictionaries": ("Dictionary", "Spec", "save"),
     "errors": ("InputError",),
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
-    "formats": ("load",),
+    "formats": ("for_evaluators", "load", "load_all", "save_as"),
     "models": ("Replacement", "load_model", "read", "replacing"),
     "recipes": ("Recipe",),
     "runs": ("DictionaryConfig", "RunConfig", "run"),
@@ -65,13 +65,16 @@ __all__ = [
     "TensorSource",
     "evaluate",
     "evaluate_rows",
+    "for_evaluators",
     "load",
+    "load_all",
     "load_model",
     "open_text",
     "read",
     "replacing",
     "run",
     "save",
+    "save_as",
     "splice",
     "take_contexts",
     "train",

@@ -88,5 +88,24 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"no file {path}", expected="a JSON file there") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of thousands of digits, or too deep
         raise InputError(f"{path} is not valid JSON ({error})") from None
+
+
+def read_tensors(path: Path) -> dict[str, "Tensor"]:
+    """The tensors in a safetensors file, in memory of their own: the file may change or go.
+
+    Raises:
+        InputError: the file is missing, corrupt or truncated.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError(f"no file {path}", expected="the dictionary's weights there")
+    try:
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (SafetensorError, ValueError) as error:
+        raise InputError(
+            f"{path} is corrupt or truncated ({error})", expected="a whole safetensors file", hint="copy it again"
+        ) from None

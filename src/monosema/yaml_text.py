@@ -32,7 +32,7 @@ def parse(text: str, where: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{where}{place}: {error.problem or error.context}", expected="valid YAML") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also a number of thousands of digits, or too deep
         raise InputError(f"{where} is not valid YAML ({error})") from None
 
 

@@ -8,7 +8,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, BatchTopK, Dictionary, Gated, JumpReLU, ReLU, Spec, TopK
+from monosema.dictionaries import (
+    AbsTopK,
+    ActivationFunction,
+    BatchTopK,
+    Dictionary,
+    Gated,
+    GroupMax,
+    JumpReLU,
+    ReLU,
+    Spec,
+    TopK,
+    normalisations,
+)
 
 quick = settings(deadline=None, max_examples=40)
 WIDTH, K = 12, 3
@@ -44,6 +56,8 @@ ACTIVATIONS: dict[str, Callable[[int], ActivationFunction]] = {
     "batch_topk": _batch_topk,
     "jumprelu": _jumprelu,
     "gated": _gated,
+    "abs_topk": lambda width: AbsTopK(width, K),
+    "groupmax": lambda width: GroupMax(width, K),
 }
 
 
@@ -59,6 +73,10 @@ def activate(activation: ActivationFunction, pre: Tensor) -> Tensor:
     """Codes of `[batch, width]` by the definition of each activation function, entry by entry."""
     if isinstance(activation, TopK):
         return torch.stack([keep_largest(row, activation.k) for row in pre])
+    if isinstance(activation, AbsTopK):
+        return pre.sign() * torch.stack([keep_largest(row.abs(), activation.k) for row in pre])
+    if isinstance(activation, GroupMax):
+        return torch.stack([torch.cat([keep_largest(part, 1) for part in row.chunk(activation.k)]) for row in pre])
     if isinstance(activation, BatchTopK) and activation.training:
         return keep_largest(pre.flatten(), activation.k * len(pre)).view_as(pre)
     if isinstance(activation, Gated):
@@ -86,12 +104,14 @@ def build(spec: Spec, activation: str, seed: int = 0) -> Dictionary:
 
 @st.composite
 def specs(draw: st.DrawFn) -> Spec:
-    """Every wiring, with and without input bias and skip."""
+    """Every wiring and normalisation, with and without input bias and skip."""
     wiring = draw(st.sampled_from(["autoencoder", "transcoder"]))
-    d_in = draw(st.integers(1, 6))
+    normalisation = draw(st.sampled_from(sorted(normalisations)))
+    d_in = draw(st.integers(1 if normalisation == "none" else 3, 6))  # of fewer, all rows would look alike
     d_out = d_in if wiring == "autoencoder" else draw(st.integers(1, 6))
     reads, writes = ("mlp_in.0",), ("mlp_in.0",) if wiring == "autoencoder" else ("mlp_out.0",)
-    return Spec(d_in, d_out, WIDTH, reads, writes, wiring, draw(st.booleans()), draw(st.booleans()))
+    subtracts, skip = draw(st.booleans()), draw(st.booleans())
+    return Spec(d_in, d_out, WIDTH, reads, writes, wiring, subtracts, skip, normalisation=normalisation)
 
 
 @st.composite

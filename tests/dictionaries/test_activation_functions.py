@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monosema.dictionaries import (
+    AbsTopK,
     ActivationFunction,
     BatchTopK,
     Dense,
+    GroupMax,
     JumpReLU,
     Preactivations,
     TopK,
@@ -49,7 +51,7 @@ def test_codes_follow_the_definition(name: str, seed: int, batch: int, training:
     assert torch.equal(function(pre), activate(function, pre))
 
 
-@every_function
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS.keys() - {"abs_topk"}))
 @pytest.mark.parametrize("pre", [torch.full((3, WIDTH), -4.0), torch.full((3, WIDTH), -9.0)], ids=["low", "lower"])
 @pytest.mark.parametrize("training", [True, False])
 def test_nothing_fires_where_preactivations_and_biases_are_negative(name: str, pre: torch.Tensor, training: bool):
@@ -102,7 +104,7 @@ def test_options_rebuild_the_function(name: str):
     assert activation_functions[name].name == name
 
 
-@pytest.mark.parametrize("name", ["topk", "batch_topk"])
+@pytest.mark.parametrize("name", ["topk", "batch_topk", "abs_topk", "groupmax"])
 @pytest.mark.parametrize("k", [0, -1, WIDTH + 1, 2.5, math.nan])
 def test_k_outside_the_width_is_refused(name: str, k: int):
     with pytest.raises(InputError, match=rf"k = {k} with width {WIDTH}.*from 1 to the width"):
@@ -119,6 +121,20 @@ def test_k_may_be_the_whole_width():
     pre = random(0, 4, WIDTH)
     assert torch.equal(TopK(WIDTH, WIDTH)(pre), pre.relu())
     assert torch.equal(BatchTopK(WIDTH, WIDTH)(pre), pre.relu())
+    assert torch.equal(AbsTopK(WIDTH, WIDTH)(pre), pre)
+    assert torch.equal(GroupMax(WIDTH, WIDTH)(pre), pre.relu())
+
+
+def test_groups_are_of_one_size():
+    with pytest.raises(InputError, match=rf"5 groups of {WIDTH} features.*divides the width"):
+        GroupMax(WIDTH, 5)
+
+
+@quick
+@given(seed=seeds)
+def test_abs_topk_is_odd(seed: int):
+    function, pre = made("abs_topk"), random(seed, 4, WIDTH)
+    assert torch.equal(function(-pre), -function(pre))
 
 
 @quick

@@ -16,10 +16,22 @@ from tests.dictionaries.strategies import ACTIVATIONS, Case, activate, build, ca
 def written_out(d: Dictionary, x: Tensor) -> tuple[Tensor, Tensor]:
     """Codes and reconstruction of `[batch, d_in]`, row by row."""
     subtracted = {"none": 0, "b_dec": d.b_dec, "b_in": d.b_in}[d.spec.input_bias]
-    pre = torch.stack([d.b_enc + d.W_enc.T.mv(row) for row in x - subtracted])
+    centre, size, epsilon = moments(d.spec.normalisation, x)
+    pre = torch.stack([d.b_enc + d.W_enc.T.mv(row) for row in (x - centre) / (size + epsilon) - subtracted])
     codes = activate(d.activation, pre)
     out = torch.stack([d.b_dec + sum(code * d.W_dec[j] for j, code in enumerate(row)) for row in codes])
-    return codes, out if d.W_skip is None else out + torch.stack([d.W_skip.T.mv(row) for row in x])
+    if d.W_skip is not None:
+        out = out + torch.stack([d.W_skip.T.mv(row) for row in x])
+    return codes, out * size + centre if d.spec.wiring == "autoencoder" else out
+
+
+def moments(normalisation: str, x: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Of each row what is subtracted, what it is divided by, and what is added to the latter."""
+    if normalisation == "layer_norm":
+        centre = x.sum(1, keepdim=True) / x.shape[1]
+        return centre, ((x - centre).square().sum(1, keepdim=True) / (x.shape[1] - 1)).sqrt(), 1e-5
+    none = torch.zeros(len(x), 1, dtype=x.dtype)
+    return none, x.square().mean(1, keepdim=True).sqrt() if normalisation == "length" else none + 1, 0.0
 
 
 @quick
@@ -64,6 +76,10 @@ def test_a_folded_dictionary_maps_raw_to_raw_as_the_trained_one_maps_scaled_to_s
     case: Case, scale_in: float, scale_out: float
 ):
     trained, x = case
+    if trained.spec.normalisation != "none":
+        with pytest.raises(InputError, match="expected no normalisation"):
+            trained.fold_scale_([scale_in], [scale_out])
+        return
     if trained.spec.wiring == "autoencoder":
         scale_out = scale_in
     folded = copy.deepcopy(trained)
@@ -98,6 +114,22 @@ def test_decoding_with_a_skip_needs_the_input():
     d = build(Spec(4, 4, 12, skip=True), "relu")
     with pytest.raises(InputError, match="skip connection"):
         d.decode(random(0, 2, 12))
+
+
+def test_decoding_into_the_units_of_the_input_needs_the_input():
+    d = build(Spec(4, 4, 12, normalisation="layer_norm"), "relu")
+    with pytest.raises(InputError, match="into the units of x"):
+        d.decode(random(0, 2, 12))
+    transcoder = build(Spec(4, 4, 12, wiring="transcoder", normalisation="layer_norm"), "relu")
+    assert transcoder.decode(random(0, 2, 12)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_normalised_dictionary_has_the_same_codes_for_longer_inputs(scale: float):
+    d, x = build(Spec(4, 4, 12, normalisation="length"), "topk"), random(0, 5, 4)
+    torch.testing.assert_close(d.encode(scale * x), d.encode(x))
+    torch.testing.assert_close(d(scale * x), scale * d(x))
+    assert d(torch.zeros(1, 4)).isfinite().all()
 
 
 def test_activations_of_another_precision_are_taken_in_that_of_the_weights():

@@ -29,6 +29,13 @@ def test_an_unknown_wiring_is_refused_with_the_nearest():
         Spec(4, 4, 8, wiring="trancoder")
 
 
+def test_a_normalisation_is_a_known_one_of_enough_coordinates():
+    with pytest.raises(InputError, match=r"unknown normalisation 'layernorm'.*did you mean layer_norm"):
+        Spec(4, 4, 8, normalisation="layernorm")
+    with pytest.raises(InputError, match="layer_norm of d_in = 1; expected at least 2"):
+        Spec(1, 1, 8, normalisation="layer_norm")
+
+
 @pytest.mark.parametrize(
     ("wiring", "subtracts", "bias"),
     [

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.kernels import batch_topk, topk
+from monosema.kernels import abs_topk, batch_topk, group_max, topk
 from tests.kernels.strategies import normal_like, preactivations_and_k, quick
 
 
@@ -19,6 +19,38 @@ def test_topk_is_relu_times_a_mask_of_k_largest_entries_of_each_row(case: tuple[
     assert torch.equal(codes.to_dense(), pre.relu() * mask)
     for row, kept in zip(pre, mask, strict=True):
         assert kept.all() or row[kept].min() >= row[~kept].max()
+
+
+@quick
+@given(preactivations_and_k())
+def test_abs_topk_keeps_the_k_entries_farthest_from_zero_with_their_signs_and_gradients(case: tuple[Tensor, int]):
+    pre, k = case
+    codes = abs_topk(pre.requires_grad_(), k)
+    mask = torch.zeros_like(pre, dtype=torch.bool).scatter(1, codes.indices, True)
+    assert (mask.sum(1) == k).all()
+    assert torch.equal(codes.to_dense(), pre * mask)
+    for row, kept in zip(pre.detach().abs(), mask, strict=True):
+        assert kept.all() or row[kept].min() >= row[~kept].max()
+    upstream = normal_like(pre, *pre.shape)
+    (codes.to_dense() * upstream).sum().backward()
+    assert pre.grad is not None
+    assert torch.equal(pre.grad, upstream * mask)
+
+
+@quick
+@given(preactivations_and_k(), st.data())
+def test_group_max_keeps_the_largest_positive_entry_of_each_group(case: tuple[Tensor, int], data: st.DataObject):
+    pre = case[0].requires_grad_()
+    groups = data.draw(st.sampled_from([g for g in range(1, pre.shape[1] + 1) if pre.shape[1] % g == 0]))
+    codes = group_max(pre, groups)
+    parts = pre.detach().relu().unflatten(1, (groups, -1))
+    assert torch.equal(codes.values.detach(), parts.amax(2))
+    assert torch.equal(codes.indices // parts.shape[2], torch.arange(groups).expand(len(pre), groups))
+    assert torch.equal(pre.detach().gather(1, codes.indices).relu(), codes.values.detach())
+    upstream = normal_like(pre, *pre.shape)
+    (codes.to_dense() * upstream).sum().backward()
+    assert pre.grad is not None
+    assert torch.equal(pre.grad, torch.where(codes.to_dense() > 0, upstream, 0))
 
 
 @quick

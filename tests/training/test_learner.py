@@ -243,6 +243,13 @@ def test_what_does_not_fit_is_refused(spec: Spec, sample: dict, message: str):
         Learner(spec, recipe("topk"), sample, steps=10, batch_size=BATCH)
 
 
+def test_a_normalisation_of_each_activation_is_not_trained_with():
+    chosen = recipe("topk", k=4)
+    spec = dataclasses.replace(autoencoder(chosen), normalisation="layer_norm")
+    with pytest.raises(InputError, match="training with layer_norm; expected no normalisation"):
+        learner(chosen, spec)
+
+
 def test_no_steps_are_refused():
     with pytest.raises(InputError, match="0 steps"):
         learner(recipe("topk"), steps=0)

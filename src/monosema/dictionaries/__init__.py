@@ -1,5 +1,6 @@
 """Dictionaries: encoder map, activation function, decoder map and wiring, chosen independently; saving and loading."""
 
+from monosema.dictionaries.abs_topk import AbsTopK
 from monosema.dictionaries.activation_functions import (
     ActivationFunction,
     BatchTopK,
@@ -11,17 +12,21 @@ from monosema.dictionaries.activation_functions import (
 from monosema.dictionaries.block_diagonal import BlockDiagonal
 from monosema.dictionaries.dictionary import Dictionary
 from monosema.dictionaries.gated import Gated
+from monosema.dictionaries.group_max import GroupMax
 from monosema.dictionaries.initialise import initialise_
 from monosema.dictionaries.jumprelu import JumpReLU
 from monosema.dictionaries.maps import Dense, Map, maps
+from monosema.dictionaries.normalisation import Normalisation, normalisations
 from monosema.dictionaries.preactivations import Preactivations
-from monosema.dictionaries.saving import load, save
+from monosema.dictionaries.saving import PRECISIONS, filled, load, save, skeleton
 from monosema.dictionaries.sites import Sites
 from monosema.dictionaries.spec import Spec, Wiring, wirings
 from monosema.dictionaries.step_kernels import step_kernels
 from monosema.dictionaries.triangular import Triangular
 
 __all__ = [
+    "PRECISIONS",
+    "AbsTopK",
     "ActivationFunction",
     "BatchTopK",
     "BlockDiagonal",
@@ -29,8 +34,10 @@ __all__ = [
     "Dense",
     "Dictionary",
     "Gated",
+    "GroupMax",
     "JumpReLU",
     "Map",
+    "Normalisation",
     "Preactivations",
     "ReLU",
     "Sites",
@@ -39,10 +46,13 @@ __all__ = [
     "Triangular",
     "Wiring",
     "activation_functions",
+    "filled",
     "initialise_",
     "load",
     "maps",
+    "normalisations",
     "save",
+    "skeleton",
     "step_kernels",
     "wirings",
 ]

@@ -101,11 +101,11 @@ class TopK(ActivationFunction):
 
     def __init__(self, width: int, k: int):
         super().__init__()
-        self.k = _checked_k(k, width)
+        self.k = checked_k(k, width)
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The `k` largest of `relu(pre)`, the rest zero."""
-        return topk(_rows(pre), self.k).to_dense().view_as(pre)
+        return topk(rows(pre), self.k).to_dense().view_as(pre)
 
     def sparse(self, pre: Preactivations) -> SparseCodes:
         """Exactly `k` entries a row; where fewer than `k` are positive, some are zero."""
@@ -130,13 +130,13 @@ class BatchTopK(ActivationFunction):
 
     def __init__(self, width: int, k: int):
         super().__init__()
-        self.k = _checked_k(k, width)
+        self.k = checked_k(k, width)
         self.register_buffer("threshold", torch.tensor(-1.0))  # negative: not yet set
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Training: the batch's `k · batch` largest. Evaluation: all above the threshold."""
         if self.training:
-            return batch_topk(_rows(pre), self.k).view_as(pre)
+            return batch_topk(rows(pre), self.k).view_as(pre)
         if self.threshold < 0:
             raise RuntimeError("BatchTopK's inference threshold was never set: train it, or assign `threshold`")
         return pre * (pre > self.threshold)
@@ -150,12 +150,13 @@ class BatchTopK(ActivationFunction):
         self.threshold.mul_(factor)
 
 
-def _rows(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "rows width"]:
+def rows(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "rows width"]:
     """All leading dimensions joined into one; a lone vector becomes a batch of one."""
     return x.reshape(-1, x.shape[-1])
 
 
-def _checked_k(k: int, width: int) -> int:
+def checked_k(k: int, width: int) -> int:
+    """`k`, if it is a whole number from 1 to the width; else an InputError."""
     if not (isinstance(k, int) and 1 <= k <= width):
         raise InputError(f"k = {k} with width {width}", expected=f"a whole number from 1 to the width, {width}")
     return k

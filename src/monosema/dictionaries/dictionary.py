@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import ActivationFunction
 from monosema.dictionaries.maps import Map, maps
+from monosema.dictionaries.normalisation import NONE, normalisations
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.spec import TRIANGULAR, Spec
 from monosema.errors import InputError
@@ -20,7 +21,8 @@ from monosema.ranks import ALONE
 class Dictionary(nn.Module):
     """A sparse autoencoder or transcoder by composition.
 
-    `codes = activation((x − input_bias) W_enc + b_enc)`, `x̂ = codes W_dec + b_dec (+ x W_skip)`.
+    `codes = activation((x − input_bias) W_enc + b_enc)`, `x̂ = codes W_dec + b_dec (+ x W_skip)`. Where the spec has a
+    normalisation, the encoder is given normalised x, and what an autoencoder decodes is brought back to the units of x.
 
     Parameters, under the field's own names: `W_enc [d_in, width]`, `b_enc [width]`, `W_dec [width, d_out]`,
     `b_dec [d_out]`; `b_in [d_in]` where the input bias is one of its own; `W_skip [d_in, d_out]` where there is a skip;
@@ -56,7 +58,7 @@ class Dictionary(nn.Module):
 
     def preactivations(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """What the activation function is given: `(x − input_bias) W_enc + b_enc`."""
-        x, shift = self._checked(x), self._shift()
+        x, shift = self._seen(x), self._shift()
         return self.encoder.apply(x if shift is None else x - shift, self.W_enc, self.b_enc)
 
     def lazy_preactivations(self, x: Float[Tensor, "batch d_in"]) -> Preactivations:
@@ -65,7 +67,7 @@ class Dictionary(nn.Module):
             raise InputError(
                 f"activations of shape {list(x.shape)}", expected="[batch, d_in]", hint="flatten them first"
             )
-        return Preactivations(self.encoder, self._checked(x), self.W_enc, self.b_enc, self._shift(), self.ranks)
+        return Preactivations(self.encoder, self._seen(x), self.W_enc, self.b_enc, self._shift(), self.ranks)
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
@@ -84,11 +86,19 @@ class Dictionary(nn.Module):
 
         Args:
             codes: dense, or sparse.
-            x: the input, which a dictionary with a skip connection needs and any other ignores.
+            x: the input, which a dictionary with a skip connection or a normalisation needs and any other ignores.
+
+        Raises:
+            InputError: x is needed, but not given.
         """
-        if self.W_skip is not None and x is None:
-            raise InputError("codes alone", expected="decode(codes, x): this dictionary has a skip connection from x")
-        return self.decode_features(codes) + self.decode_nothing(x)
+        restores = self.spec.normalisation != NONE and self.spec.writes_what_it_reads
+        if x is None and (restores or self.W_skip is not None):
+            reason = "puts its output into the units of x" if restores else "has a skip connection from x"
+            raise InputError("codes alone", expected=f"decode(codes, x): this dictionary {reason}")
+        out = self.decode_features(codes) + self.decode_nothing(x)
+        return (
+            normalisations[self.spec.normalisation].back(out, self._checked(x)) if restores and x is not None else out
+        )
 
     def decode_features(
         self, codes: Float[Tensor, "*batch width"] | SparseCodes | RaggedCodes, weight: Tensor | None = None
@@ -129,8 +139,11 @@ class Dictionary(nn.Module):
             scales_out: of what is written.
 
         Raises:
-            InputError: the scales differ, but one `b_dec` serves both sides.
+            InputError: the scales differ, but one `b_dec` serves both sides; or the dictionary scales each activation
+                by itself.
         """
+        if self.spec.normalisation != NONE:
+            raise InputError(f"a scale for a dictionary with {self.spec.normalisation}", expected="no normalisation")
         if self.spec.input_bias == "b_dec" and tuple(scales_in) != tuple(scales_out):
             raise InputError(
                 f"scales {scales_in} in and {scales_out} out",
@@ -152,6 +165,11 @@ class Dictionary(nn.Module):
 
     def _shift(self) -> Float[Tensor, " d_in"] | None:
         return None if self.input_bias is None else self.ranks.features.shared(self.input_bias)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """What the encoder is given."""
+        x, kind = self._checked(x), self.spec.normalisation
+        return x if kind == NONE else normalisations[kind].into(x)
 
     def _checked(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.spec.d_in:

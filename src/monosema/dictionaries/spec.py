@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from monosema.dictionaries.normalisation import NONE, normalisations
 from monosema.errors import InputError
 from monosema.registry import Registry
 
@@ -65,6 +66,9 @@ class Spec:
     of its own in training, as in a crosscoder. Empty where all that is read has one."""
     sizes_out: tuple[int, ...] = ()
     """The same of the hook points written. The map `sites` also keeps their directions' norms apart."""
+    normalisation: str = NONE
+    """A registered normalisation of each activation before it is encoded. Some published dictionaries have one; recipes
+    train with none, on activations that one factor has scaled."""
 
     def __post_init__(self):
         for name in ("d_in", "d_out", "width"):
@@ -72,6 +76,11 @@ class Spec:
                 raise InputError(f"{name} = {getattr(self, name)}", expected="a positive size")
         self._check_blocks()
         self._check_sites()
+        if self.d_in < normalisations[self.normalisation].least:
+            raise InputError(
+                f"{self.normalisation} of d_in = {self.d_in}",
+                expected=f"at least {normalisations[self.normalisation].least} coordinates",
+            )
         wiring = wirings[self.wiring]
         if wiring.writes_what_it_reads and (self.d_in != self.d_out or self.reads != self.writes):
             raise InputError(

@@ -3,9 +3,10 @@
 import importlib
 import pkgutil
 
-from monosema.formats.format import Format, formats, load
+from monosema.formats.evaluators import for_evaluators
+from monosema.formats.format import Format, formats, load, load_all, members, recognised, save_as
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Format", "formats", "load"]
+__all__ = ["Format", "for_evaluators", "formats", "load", "load_all", "members", "recognised", "save_as"]

@@ -7,11 +7,12 @@ from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.search import where_true
-from monosema.kernels.topk import batch_topk, topk
+from monosema.kernels.topk import abs_topk, batch_topk, group_max, topk
 
 __all__ = [
     "RaggedCodes",
     "SparseCodes",
+    "abs_topk",
     "batch_topk",
     "block_decode",
     "block_decode_parts",
@@ -22,6 +23,7 @@ __all__ = [
     "encode_above",
     "encode_batch_topk",
     "encode_topk",
+    "group_max",
     "is_dense",
     "prefix_decode",
     "sparse_decode",

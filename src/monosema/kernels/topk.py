@@ -17,6 +17,27 @@ def topk(pre: Float[Tensor, "batch width"], k: int) -> SparseCodes:
     return SparseCodes(indices, _Gather.apply(pre, indices).relu(), pre.shape[1])
 
 
+def abs_topk(pre: Float[Tensor, "batch width"], k: int) -> SparseCodes:
+    """The `k` entries of each row that are largest in absolute value, with their signs; ties break either way.
+
+    Dense equivalent: `pre * mask` where `mask` marks the `k` largest entries of each row of `pre.abs()`.
+    """
+    indices = largest_of_rows(pre.detach().abs(), k)
+    return SparseCodes(indices, _Gather.apply(pre, indices), pre.shape[1])
+
+
+def group_max(pre: Float[Tensor, "batch width"], groups: int) -> SparseCodes:
+    """The largest of `relu(pre)` in each of so many groups of neighbours; ties break either way.
+
+    Dense equivalent: `relu(pre) * mask` where `mask` marks the largest entry of each row of
+    `pre.unflatten(1, (groups, -1))`.
+    """
+    size = pre.shape[1] // groups
+    inside = pre.detach().unflatten(1, (groups, size)).argmax(2)
+    indices = inside + size * torch.arange(groups, device=pre.device)
+    return SparseCodes(indices, _Gather.apply(pre, indices).relu(), pre.shape[1])
+
+
 def batch_topk(pre: Float[Tensor, "batch width"], k: int) -> Float[Tensor, "batch width"]:
     """The `k * batch` largest of `relu(pre)` over the whole batch, everything else zero; ties break either way.
 

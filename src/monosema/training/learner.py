@@ -270,6 +270,10 @@ class Learner:
 
 
 def _check_fits(spec: Spec, sample: Batch) -> None:
+    if spec.normalisation != "none":
+        raise InputError(
+            f"training with {spec.normalisation}", expected="no normalisation: activations are scaled by one factor"
+        )
     for points, size in ((spec.reads, spec.d_in), (spec.writes, spec.d_out)):
         given = {point: sample[point].shape[1] for point in points if point in sample}
         if len(given) < len(points) or sum(given.values()) != size:

@@ -1,0 +1,454 @@
+"""Makes the fixtures of tests/formats with the libraries themselves, and checks what monosema wrote for them.
+
+Runs in an environment of its own, which has sae-lens 6.54.12, dictionary-learning 0.1.0 and eai-sparsify 1.3.3:
+
+    peers/bin/python scripts/format_fixtures.py make tests/formats/fixtures
+    peers/bin/python scripts/format_fixtures.py check FOLDER
+
+`make` writes random dictionaries, each with what its library computes: x, codes and out in `NAME.recorded.safetensors`.
+Formats whose library is not on PyPI are written as their documentation lays them out; their numbers are those of the
+equations there, in float64. `check` loads every dictionary of FOLDER with the library that its parent folder is named
+after, and compares with the recorded numbers beside it; scripts/written_formats.py makes such a folder.
+"""
+
+# pyright: reportMissingImports=false
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+D, WIDTH, K, ROWS = 8, 24, 4, 6
+Recorded = dict[str, torch.Tensor]
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + 7 * len(shape)))
+
+
+def fill(module: torch.nn.Module) -> None:
+    """Random weights in place of what a library starts with."""
+    for seed, (name, tensor) in enumerate(module.state_dict().items()):
+        if tensor.is_floating_point() and tensor.numel() > 1:
+            tensor.copy_(random(*tensor.shape, seed=seed) * (0.2 if "threshold" not in name else 0.3))
+            if "threshold" in name:
+                tensor.abs_()
+
+
+def record(folder: Path, x: torch.Tensor, codes: torch.Tensor, out: torch.Tensor) -> None:
+    path = folder.with_name(f"{folder.name}.recorded.safetensors")
+    save_file({name: t.detach().contiguous() for name, t in (("x", x), ("codes", codes), ("out", out))}, path)
+
+
+# SAELens
+
+
+def saelens(root: Path) -> None:
+    from sae_lens import registry
+    from sae_lens.saes.sae import SAEMetadata
+
+    variants: dict[str, tuple[str, dict[str, Any]]] = {
+        **{name: (name, {}) for name in ("standard", "gated", "topk", "abstopk", "jumprelu")},
+        "standard_no_input_bias": ("standard", {"apply_b_dec_to_input": False}),
+        "standard_layer_norm": ("standard", {"normalize_activations": "layer_norm"}),
+        "standard_constant_norm": ("standard", {"normalize_activations": "constant_norm_rescale"}),
+        "topk_rescaled": ("topk", {"rescale_acts_by_decoder_norm": True}),
+        "transcoder_layer_norm": ("transcoder", {"normalize_activations": "layer_norm"}),
+        **{
+            name: (name, {})
+            for name in ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
+        },
+    }
+    for name, (architecture, options) in variants.items():
+        options = {"d_in": D, "d_sae": WIDTH, **options}
+        metadata = {"model_name": "pythia-70m-deduped", "hook_name": "blocks.3.hook_resid_post", "context_size": 128}
+        if "transcoder" in architecture:
+            options |= {"d_out": D - 2, "apply_b_dec_to_input": False}
+            metadata |= {"hook_name": "blocks.3.ln2.hook_normalized", "hook_name_out": "blocks.3.hook_mlp_out"}
+        if "topk" in architecture:
+            options |= {"k": K}
+        sae_class, config_class = registry.get_sae_class(architecture)
+        sae = sae_class(config_class(**options, metadata=SAEMetadata(**metadata, prepend_bos=True)))
+        fill(sae)
+        x = random(ROWS, D, seed=90)
+        sae.save_model(root / name)
+        record(root / name, x, sae.encode(x), sae(x))
+    trained_saelens(root)
+    old_saelens(root)
+
+
+def trained_saelens(root: Path) -> None:
+    """What training leaves: BatchTopK and Matryoshka are saved as JumpReLU, TopK with its norms folded."""
+    from sae_lens import SAE, registry
+
+    for name, options in {
+        "batchtopk": {"k": float(K)},
+        "matryoshka_batchtopk": {"k": float(K), "matryoshka_widths": [6, WIDTH]},
+        "topk": {"k": K, "rescale_acts_by_decoder_norm": True},
+    }.items():
+        sae_class, config_class = registry.get_sae_training_class(name)
+        sae = sae_class(config_class(d_in=D, d_sae=WIDTH, **options))
+        fill(sae)
+        if hasattr(sae, "topk_threshold"):
+            sae.topk_threshold.fill_(0.31)
+        folder = root / f"trained_{name}"
+        sae.save_inference_model(folder)
+        loaded, x = SAE.load_from_disk(folder), random(ROWS, D, seed=90)
+        record(folder, x, loaded.encode(x), loaded(x))
+
+
+def old_saelens(root: Path) -> None:
+    """Configurations of versions before 6, which the library still reads, with a sparsity file and scales of ones."""
+    from sae_lens import SAE
+
+    weights = {
+        "W_enc": random(D, WIDTH, seed=1),
+        "b_enc": random(WIDTH, seed=2),
+        "W_dec": random(WIDTH, D, seed=3),
+        "b_dec": random(D, seed=4),
+    }
+    common = {"d_in": D, "d_sae": WIDTH, "dtype": "torch.float32", "model_name": "gpt2-small", "device": "cpu"}
+    for name, config, more in (
+        ("old_relu", {"hook_point": "blocks.5.hook_resid_pre", "normalize_activations": False}, {}),
+        (
+            "old_topk",
+            {
+                "hook_name": "blocks.5.attn.hook_z",
+                "activation_fn_str": "topk",
+                "activation_fn_kwargs": {"k": K},
+                "normalize_activations": "none",
+                "apply_b_dec_to_input": False,
+                "finetuning_scaling_factor": False,
+            },
+            {"scaling_factor": torch.ones(WIDTH)},
+        ),
+    ):
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "cfg.json").write_text(json.dumps({**common, **config}))
+        save_file({**weights, **more}, folder / "sae_weights.safetensors")
+        save_file({"sparsity": -random(WIDTH, seed=5).abs()}, folder / "sparsity.safetensors")
+        sae, x = SAE.load_from_disk(folder), random(ROWS, D, seed=90)
+        sae.turn_off_forward_pass_hook_z_reshaping()
+        record(folder, x, sae.encode(x), sae(x))
+
+
+def load_saelens(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    from sae_lens import SAE
+
+    sae = SAE.load_from_disk(folder)
+    sae.turn_off_forward_pass_hook_z_reshaping()
+    return sae.encode(x), sae(x)
+
+
+# dictionary_learning
+
+
+def dictionary_learning(root: Path) -> None:
+    from dictionary_learning import dictionary as classes
+    from dictionary_learning.trainers.batch_top_k import BatchTopKSAE
+    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKSAE
+    from dictionary_learning.trainers.top_k import AutoEncoderTopK
+
+    groups = [6, 8, 10]
+    made = {
+        "AutoEncoder": classes.AutoEncoder(D, WIDTH),
+        "AutoEncoderNew": classes.AutoEncoderNew(D, WIDTH),
+        "GatedAutoEncoder": classes.GatedAutoEncoder(D, WIDTH),
+        "JumpReluAutoEncoder": classes.JumpReluAutoEncoder(D, WIDTH),
+        "AutoEncoderTopK": AutoEncoderTopK(D, WIDTH, K),
+        "BatchTopKSAE": BatchTopKSAE(D, WIDTH, K),
+        "MatryoshkaBatchTopKSAE": MatryoshkaBatchTopKSAE(D, WIDTH, K, groups),
+    }
+    for name, ae in made.items():
+        fill(ae)
+        trainer = {"dict_class": name, "activation_dim": D, "dict_size": WIDTH, "layer": 3, "lm_name": "gpt2"}
+        if hasattr(ae, "k"):
+            trainer["k"] = K
+            ae.threshold.fill_(0.31)
+        trainer["submodule_name"] = "mlp_out_layer_3" if name == "AutoEncoderNew" else None
+        folder = root / name
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({"trainer": trainer, "buffer": {"ctx_len": 128}}))
+        torch.save(ae.state_dict(), folder / "ae.pt")
+        x = random(ROWS, D, seed=90)
+        record(folder, x, ae.encode(x), ae(x))
+        if name == "AutoEncoderTopK":
+            torch.save(ae.state_dict(), folder / "checkpoints" / "ae_100.pt")
+
+
+def load_dictionary_learning(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    from dictionary_learning import dictionary
+    from dictionary_learning.trainers import batch_top_k, matryoshka_batch_top_k, top_k
+
+    trainer = json.loads((folder / "config.json").read_text())["trainer"]
+    name, homes = trainer["dict_class"], (dictionary, top_k, batch_top_k, matryoshka_batch_top_k)
+    kind = next(getattr(home, name) for home in homes if hasattr(home, name))
+    # Else its own loader divides the decoder's rows by their norms.
+    options = {"normalize_decoder": False} if name == "AutoEncoder" else {}
+    options |= {"k": trainer["k"]} if "k" in trainer else {}
+    ae = kind.from_pretrained(folder / "ae.pt", **options)
+    return ae.encode(x), ae(x)
+
+
+# sparsify
+
+
+def sparsify(root: Path) -> None:
+    from sparsify import SparseCoderConfig
+    from sparsify.sparse_coder import SparseCoder
+
+    for name, options in {
+        "layers.3": {},
+        "layers.4.mlp": {"transcode": True, "skip_connection": True},
+        "layers.5": {"activation": "groupmax", "num_latents": 0, "expansion_factor": WIDTH // D},
+        "skip": {"skip_connection": True},
+    }.items():
+        coder = SparseCoder(D, SparseCoderConfig(**{"num_latents": WIDTH, "k": K, **options}))
+        fill(coder)
+        coder.save_to_disk(root / name)
+        x = random(ROWS, D, seed=90)
+        record(root / name, x, *through_sparsify(coder, x))
+
+
+def through_sparsify(coder: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    found = coder.encode(x)
+    codes = torch.zeros(len(x), coder.num_latents).scatter(1, found.top_indices, found.top_acts)
+    return codes, coder(x).sae_out
+
+
+def load_sparsify(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    from sparsify.sparse_coder import SparseCoder
+
+    return through_sparsify(SparseCoder.load_from_disk(folder), x)
+
+
+# Formats whose library is not on PyPI: the equations of their documentation, in float64
+
+
+def weights(d_out: int = D) -> Recorded:
+    return {
+        "W_enc": random(D, WIDTH, seed=1),
+        "b_enc": random(WIDTH, seed=2) / 2,
+        "W_dec": random(WIDTH, d_out, seed=3) / 3,
+        "b_dec": random(d_out, seed=4),
+        "threshold": random(WIDTH, seed=5).abs(),
+        "W_skip": random(D, d_out, seed=6),
+    }
+
+
+def documented(root: Path) -> None:
+    for write in (gemma_scope, gemma_scope_2, llama_scope, openai, linear_pair, circuit_tracer):
+        write(root)
+
+
+def wide(w: Recorded) -> Recorded:
+    return {name: tensor.double() for name, tensor in w.items()}
+
+
+def jump(pre: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+    return pre.relu() * (pre > threshold)
+
+
+def write_record(folder: Path, x: torch.Tensor, codes: torch.Tensor, out: torch.Tensor) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    record(folder, x.float(), codes.float(), out.float())
+
+
+def gemma_scope(root: Path) -> None:
+    w, x = weights(), random(ROWS, D, seed=90)
+    names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+    for name, (keys, root_d) in {
+        "layer_20": (names, 1.0),
+        "lowercase": (tuple(key.replace("W_", "w_") for key in names), 1.0),
+        "embedding": (names, D**0.5),
+    }.items():
+        folder = root / "gemma_scope" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {key: w[known].numpy() for key, known in zip(keys, names, strict=True)}
+        np.savez(folder / "params.npz", **arrays)
+        v = wide(w)
+        codes = jump(x.double() @ v["W_enc"] / root_d + v["b_enc"], v["threshold"])
+        write_record(folder, x, codes, codes @ v["W_dec"] * root_d + v["b_dec"])
+
+
+def gemma_scope_2(root: Path) -> None:
+    x = random(ROWS, D, seed=90)
+    hooks = {
+        "resid_post": ("model.layers.7.output", None),
+        "transcoder": (
+            "model.layers.7.pre_feedforward_layernorm.output",
+            "model.layers.7.post_feedforward_layernorm.output",
+        ),
+    }
+    for name, place, affine in (
+        ("resid_post", "resid_post", False),
+        ("transcoder", "transcoder", False),
+        ("transcoder_affine", "transcoder", True),
+    ):
+        w = weights(D if place == "resid_post" else D - 2)
+        folder = root / "gemma_scope_2" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {key: w[known] for key, known in (("w_enc", "W_enc"), ("w_dec", "W_dec"))}
+        tensors |= {key: w[key] for key in ("b_enc", "b_dec", "threshold")}
+        config: dict[str, Any] = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt"}
+        config["hf_hook_point_in"] = hooks[place][0]
+        if place == "transcoder":
+            config |= {"hf_hook_point_out": hooks[place][1], "affine_connection": affine}
+        if affine:
+            tensors["affine_skip_connection"] = w["W_skip"]
+        save_file(tensors, folder / "params.safetensors")
+        (folder / "config.json").write_text(json.dumps(config))
+        v = wide(w)
+        codes = jump(x.double() @ v["W_enc"] + v["b_enc"], v["threshold"])
+        out = codes @ v["W_dec"] + v["b_dec"]
+        write_record(folder, x, codes, out + x.double() @ v["W_skip"] if affine else out)
+
+
+def llama_scope(root: Path) -> None:
+    w, x, norm, threshold = weights(), random(ROWS, D, seed=90), 5.5, 0.4
+    folder = root / "llama_scope" / "L15R-8x"
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    config = {
+        "act_fn": "jumprelu",
+        "d_model": D,
+        "d_sae": WIDTH,
+        "jump_relu_threshold": threshold,
+        "dataset_average_activation_norm": {"in": norm, "out": norm},
+        "hook_point_in": "blocks.15.hook_resid_post",
+        "hook_point_out": "blocks.15.hook_resid_post",
+        "apply_decoder_bias_to_pre_encoder": False,
+    }
+    (folder / "hyperparams.json").write_text(json.dumps(config))
+    save_file(
+        {
+            "encoder.weight": w["W_enc"].T.contiguous(),
+            "encoder.bias": w["b_enc"],
+            "decoder.weight": w["W_dec"].T.contiguous(),
+            "decoder.bias": w["b_dec"],
+        },
+        folder / "checkpoints" / "final.safetensors",
+    )
+    v, factor = wide(w), D**0.5 / norm
+    pre = x.double() * factor @ v["W_enc"] + v["b_enc"]
+    codes = jump(pre, torch.full((WIDTH,), threshold * factor, dtype=torch.float64))
+    write_record(folder, x, codes, (codes @ v["W_dec"] + v["b_dec"]) / factor)
+
+
+def openai(root: Path) -> None:
+    w, x = weights(), random(ROWS, D, seed=90) * 3 + 1
+    tensors = {
+        "pre_bias": w["b_dec"],
+        "latent_bias": w["b_enc"],
+        "encoder.weight": w["W_enc"].T.contiguous(),
+        "decoder.weight": w["W_dec"].T.contiguous(),
+        "stats_last_nonzero": torch.zeros(WIDTH, dtype=torch.long),
+    }
+    folder = root / "openai"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({**tensors, "activation": "ReLU", "activation_state_dict": {}}, folder / "relu.pt")
+    state = {"k": K, "postact_fn": "ReLU"}
+    torch.save({**tensors, "activation": "TopK", "activation_state_dict": state}, folder / "topk.pt")
+    v = wide(w)
+    codes = ((x.double() - v["b_dec"]) @ v["W_enc"] + v["b_enc"]).relu()
+    write_record(folder / "relu.pt", x, codes, codes @ v["W_dec"] + v["b_dec"])
+    mean = x.double().mean(1, keepdim=True)
+    deviation = ((x.double() - mean).square().sum(1, keepdim=True) / (D - 1)).sqrt()
+    pre = ((x.double() - mean) / (deviation + 1e-5) - v["b_dec"]) @ v["W_enc"] + v["b_enc"]
+    top = pre.topk(K)
+    codes = torch.zeros_like(pre).scatter(1, top.indices, top.values.relu())
+    write_record(folder / "topk.pt", x, codes, (codes @ v["W_dec"] + v["b_dec"]) * deviation + mean)
+
+
+def linear_pair(root: Path) -> None:
+    w, x = weights(), random(ROWS, D, seed=90)
+    folder = root / "linear_pair"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, suffix in {"deepseek-l19.pt": "", "goodfire-l19.pth": "_linear"}.items():
+        tensors = {
+            f"encoder{suffix}.weight": w["W_enc"].T.contiguous(),
+            f"encoder{suffix}.bias": w["b_enc"],
+            f"decoder{suffix}.weight": w["W_dec"].T.contiguous(),
+            f"decoder{suffix}.bias": w["b_dec"],
+        }
+        torch.save(tensors, folder / name)
+        v = wide(w)
+        codes = (x.double() @ v["W_enc"] + v["b_enc"]).relu()
+        write_record(folder / name, x, codes, codes @ v["W_dec"] + v["b_dec"])
+
+
+def circuit_tracer(root: Path) -> None:
+    x = random(ROWS, D, seed=90)
+    sets = root / "circuit_tracer"
+    for layer, skip in ((0, False), (1, True)):
+        w = weights()
+        w["W_enc"] = w["W_enc"] * (1 + layer)
+        folder = sets / "per_layer"
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"W_enc": w["W_enc"].T.contiguous(), **{name: w[name] for name in ("b_enc", "W_dec", "b_dec")}}
+        if skip:
+            tensors["W_skip"] = w["W_skip"].T.contiguous()
+        save_file(tensors, folder / f"layer_{layer}.safetensors")
+        v = wide(w)
+        codes = (x.double() @ v["W_enc"] + v["b_enc"]).relu()
+        out = codes @ v["W_dec"] + v["b_dec"]
+        write_record(folder / f"layer_{layer}.safetensors", x, codes, out + x.double() @ v["W_skip"] if skip else out)
+    cross_layer(sets / "cross_layer", x)
+    for folder, kind in (("per_layer", "transcoder_set"), ("cross_layer", "cross_layer_transcoder")):
+        lines = ["model_name: google/gemma-2-2b", f"model_kind: {kind}", "feature_input_hook: mlp.hook_in"]
+        (sets / folder / "config.yaml").write_text("\n".join([*lines, "feature_output_hook: mlp.hook_out"]) + "\n")
+
+
+def cross_layer(folder: Path, x: torch.Tensor) -> None:
+    """Two layers: the first writes both outputs, the second its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for layer in (0, 1):
+        w = weights((2 - layer) * D)
+        encoder = {f"W_enc_{layer}": w["W_enc"].T.contiguous(), f"b_enc_{layer}": w["b_enc"]}
+        encoder |= {f"b_dec_{layer}": w["b_dec"][:D].clone(), f"threshold_{layer}": w["threshold"]}
+        save_file(
+            {**encoder, f"W_skip_{layer}": w["W_skip"][:, :D].contiguous()}, folder / f"W_enc_{layer}.safetensors"
+        )
+        decoder = w["W_dec"].unflatten(1, (2 - layer, D)).contiguous()
+        save_file({f"W_dec_{layer}": decoder}, folder / f"W_dec_{layer}.safetensors")
+        v = wide(w)
+        pre = x.double() @ v["W_enc"] + v["b_enc"]
+        codes = pre * (pre > v["threshold"])
+        out = codes @ v["W_dec"]
+        out[:, :D] += v["b_dec"][:D] + x.double() @ v["W_skip"][:, :D]
+        write_record(folder / f"W_enc_{layer}.safetensors", x, codes, out)
+
+
+MAKERS: dict[str, Callable[[Path], None]] = {
+    "saelens": saelens,
+    "dictionary_learning": dictionary_learning,
+    "sparsify": sparsify,
+}
+LOADERS = {"saelens": load_saelens, "dictionary_learning": load_dictionary_learning, "sparsify": load_sparsify}
+
+
+def make(root: Path) -> None:
+    with torch.no_grad():
+        for name, maker in MAKERS.items():
+            maker(root / name)
+        documented(root)
+
+
+def check(root: Path) -> None:
+    checked = 0
+    for path in sorted(root.glob("*/*.recorded.safetensors")):
+        folder, recorded = path.with_name(path.name.removesuffix(".recorded.safetensors")), load_file(path)
+        with torch.no_grad():
+            codes, out = LOADERS[path.parent.name](folder, recorded["x"])
+        for name, found in (("codes", codes), ("out", out)):
+            torch.testing.assert_close(found, recorded[name], rtol=1e-5, atol=1e-5, msg=f"{name} of {folder}")
+        checked += 1
+    print(f"{checked} dictionaries are to their libraries what they are to monosema")
+
+
+if __name__ == "__main__":
+    {"make": make, "check": check}[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,110 @@
+"""SAELens: `cfg.json`, `sae_weights.safetensors` and, perhaps, `sparsity.safetensors`, of every version."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from monosema.dictionaries import Dictionary
+from monosema.dictionaries.saving import check_names, check_tensor
+from monosema.errors import InputError
+from monosema.files import read_json, read_tensors, write_tensors, write_text
+from monosema.formats.equal import fold_decoder_norms_, take_raw_
+from monosema.formats.format import Format, formats
+from monosema.formats.outline import Outline, assemble
+from monosema.formats.saelens_config import Config
+from monosema.formats.saelens_save import as_saelens
+
+CONFIG, WEIGHTS, SPARSITY, SCALER = (
+    "cfg.json",
+    "sae_weights.safetensors",
+    "sparsity.safetensors",
+    "activation_scaler.json",
+)
+
+
+def load(path: Path) -> Dictionary:
+    """The dictionary in a folder.
+
+    Raises:
+        InputError: a file is missing or broken, contradicts another, or says what no dictionary here can do.
+    """
+    config, where = Config.read(path / CONFIG), path / WEIGHTS
+    tensors = read_tensors(where)
+    scale = _finetuned_scale(tensors, config, where)
+    outline = Outline(
+        config.spec(), config.activation(), config.layout(), config.options(), config.metadata(_density(path, config))
+    )
+    dictionary = assemble(outline, tensors, where)
+    if config.normalised_by_average:
+        factor = _factor(path, config)
+        take_raw_(dictionary, factor, 1.0 if config.transcodes else factor)
+    if config.rescales:
+        fold_decoder_norms_(dictionary)
+    if scale is not None:
+        with torch.no_grad():
+            dictionary.W_dec.mul_(scale[:, None].to(dictionary.W_dec.dtype))
+    return dictionary
+
+
+def save(dictionary: Dictionary, path: Path) -> None:
+    """Writes a folder that SAELens loads.
+
+    Raises:
+        InputError: SAELens has no class for such a dictionary.
+    """
+    config, tensors, density = as_saelens(dictionary)
+    write_tensors(path / WEIGHTS, tensors)
+    if density is not None:
+        write_tensors(path / SPARSITY, {"sparsity": density})
+    write_text(path / CONFIG, config)
+
+
+def _finetuned_scale(tensors: dict[str, Tensor], config: Config, where: Path) -> Tensor | None:
+    """The factors by which codes are multiplied before decoding, in files of SAELens before 6, if they do anything."""
+    scale = tensors.pop("scaling_factor", None)
+    if scale is None:
+        return None
+    check_tensor("scaling_factor", scale, [config.width], where)
+    if torch.equal(scale, torch.ones_like(scale)):
+        return None
+    if not config.finetuned:
+        raise InputError(
+            f"tensor 'scaling_factor' of {where} is not 1, but finetuning_scaling_factor is not true in {config.path}",
+            expected="files that agree",
+        )
+    return scale
+
+
+def _factor(path: Path, config: Config) -> float:
+    """The factor that activations were multiplied by in training, from the file that a checkpoint has beside it."""
+    if config.norm_scaling_factor is not None:
+        return config.norm_scaling_factor
+    found = read_json(path / SCALER) if (path / SCALER).is_file() else {}
+    factor = found.get("scaling_factor") if isinstance(found, dict) else None
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < float("inf"):
+        raise InputError(
+            f"{config.path} has normalize_activations = expected_average_only_in, and nothing says by which factor",
+            expected=f"scaling_factor in {path / SCALER}, or norm_scaling_factor in {config.path}",
+            hint="if the factor is in the weights already, set normalize_activations to none",
+        )
+    return float(factor)
+
+
+def _density(path: Path, config: Config) -> list[float] | None:
+    """Of each feature the decimal logarithm of how often it is active, if that was measured."""
+    if not (path / SPARSITY).is_file():
+        return None
+    tensors = read_tensors(path / SPARSITY)
+    check_names(tensors, ["sparsity"], path / SPARSITY)
+    check_tensor("sparsity", tensors["sparsity"], [config.width], path / SPARSITY)
+    return tensors["sparsity"].float().tolist()
+
+
+formats.register("saelens")(
+    Format(
+        recognises=lambda path: (path / CONFIG).is_file() and not (path / "sae.safetensors").is_file(),
+        load=load,
+        save=save,
+    )
+)

@@ -1,0 +1,138 @@
+"""The conversion rules that no fixture of a library has: factors beside the weights, and older options."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from monosema.dictionaries import Dictionary
+from monosema.errors import InputError
+from monosema.formats import load, save_as
+from tests.formats.hostile import files_of, write
+from tests.formats.recorded import recorded
+
+
+def changed(name: str, folder: Path, **config: Any) -> Path:
+    """A fixture with values of its configuration changed."""
+    files = dict(files_of(name))
+    file = next(file for file in files if file.endswith(".json"))
+    files[file] = json.dumps({**json.loads(files[file]), **config}).encode()
+    return write(files, name, folder)
+
+
+def add(path: Path, **tensors: torch.Tensor) -> None:
+    save_file({**load_file(path), **tensors}, path)
+
+
+def takes_raw(raw: Dictionary, scaled: Dictionary, factor: float) -> None:
+    """Whether one does to x what the other does to x times the factor, with the same codes."""
+    x = recorded("saelens/standard").x
+    torch.testing.assert_close(raw.encode(x), scaled.encode(x * factor))
+    torch.testing.assert_close(raw(x), scaled(x * factor) / factor)
+
+
+@pytest.mark.parametrize("name", ["standard", "topk", "jumprelu", "gated", "topk_rescaled"])
+@pytest.mark.parametrize("given", ["expected_average_only_in", True])
+def test_the_factor_of_saelens_training_is_folded_into_the_weights(tmp_path: Path, name: str, given: str | bool):
+    path = changed(f"saelens/{name}", tmp_path / "a", normalize_activations=given)
+    (path / "activation_scaler.json").write_text('{"scaling_factor": 0.3, "has_whitening": false}')
+    scaled = load(changed(f"saelens/{name}", tmp_path / "b"))
+    if name == "topk_rescaled":  # the norms of the folded rows are those that count
+        x = recorded("saelens/standard").x
+        torch.testing.assert_close(load(path)(x), scaled(x * 0.3) / 0.3)
+        return
+    takes_raw(load(path), scaled, 0.3)
+    beside = changed(
+        f"saelens/{name}", tmp_path / "c", normalize_activations="expected_average_only_in", norm_scaling_factor=0.3
+    )
+    assert torch.equal(load(beside).W_enc, load(path).W_enc)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", *(f'{{"scaling_factor": {value}}}' for value in ("null", "0", "true"))]
+)
+def test_without_a_factor_it_is_refused(tmp_path: Path, content: str):
+    path = changed("saelens/standard", tmp_path, normalize_activations="expected_average_only_in")
+    (path / "activation_scaler.json").write_text(content)
+    with pytest.raises(InputError, match=r"nothing says by which factor.*activation_scaler\.json.*to none"):
+        load(path)
+
+
+def test_finetuned_scales_multiply_codes_before_they_are_decoded(tmp_path: Path):
+    plain, scale = load(changed("saelens/standard", tmp_path / "a")), torch.linspace(0.5, 2, 24)
+    path = changed("saelens/standard", tmp_path / "b", finetuning_scaling_factor=True)
+    add(path / "sae_weights.safetensors", scaling_factor=scale)
+    found, x = load(path), recorded("saelens/standard").x
+    assert torch.equal(found.encode(x), plain.encode(x))
+    torch.testing.assert_close(found(x), plain.decode(plain.encode(x) * scale))
+    for contradicting, message in (({"finetuning_scaling_factor": False}, "not true in"), ({"d_sae": 25}, "shape")):
+        path = changed("saelens/standard", tmp_path / message, **contradicting)
+        add(path / "sae_weights.safetensors", scaling_factor=scale)
+        with pytest.raises(InputError, match=f"'scaling_factor'.*{message}"):
+            load(path)
+
+
+def test_one_head_is_a_hook_point_of_its_own(tmp_path: Path):
+    place = {"hook_name": "blocks.3.attn.hook_z", "hook_head_index": 2, "sae_lens_version": "6.0.0"}
+    dictionary = load(changed("saelens/standard", tmp_path, metadata=place))
+    assert dictionary.spec.reads == ("attn_z.3.2",)
+    save_as(dictionary, tmp_path / "again", "saelens")
+    written = json.loads((tmp_path / "again" / "cfg.json").read_text())
+    assert (written["metadata"]["hook_name"], written["metadata"]["hook_head_index"]) == ("blocks.3.attn.hook_z", 2)
+    assert written["reshape_activations"] == "none"
+    assert load(tmp_path / "again").spec == dictionary.spec
+
+
+def test_a_feature_without_a_direction_stays_silent_when_norms_are_folded(tmp_path: Path):
+    path = changed("saelens/topk_rescaled", tmp_path)
+    weights = load_file(path / "sae_weights.safetensors")
+    weights["W_dec"][5] = 0
+    add(path / "sae_weights.safetensors", W_dec=weights["W_dec"])
+    dictionary, x = load(path), recorded("saelens/standard").x
+    assert not dictionary.encode(x)[:, 5].any()
+    assert dictionary(x).isfinite().all()
+
+
+def test_what_is_below_zero_is_no_code_whatever_the_threshold(tmp_path: Path):
+    path = changed("saelens/jumprelu", tmp_path)
+    add(path / "sae_weights.safetensors", threshold=torch.full((24,), -0.5))
+    dictionary, x = load(path), recorded("saelens/standard").x
+    assert torch.equal(dictionary.encode(x), dictionary.preactivations(x).relu())
+
+
+def test_signed_codes_of_older_sparsify_are_the_largest_by_absolute_value(tmp_path: Path):
+    dictionary = load(changed("sparsify/layers.3", tmp_path, signed=True))
+    assert dictionary.activation.name == "abs_topk"
+    x = recorded("sparsify/layers.3").x
+    pre = dictionary.preactivations(x)
+    kept = torch.zeros_like(pre).scatter(1, pre.abs().topk(4).indices, 1)
+    torch.testing.assert_close(dictionary.encode(x), pre * kept)
+
+
+def test_a_threshold_that_training_never_set_is_refused(tmp_path: Path):
+    path = changed("dictionary_learning/BatchTopKSAE", tmp_path)
+    tensors = torch.load(path / "ae.pt", weights_only=True)
+    torch.save({**tensors, "threshold": torch.tensor(-1.0)}, path / "ae.pt")
+    with pytest.raises(InputError, match="before threshold_start_step"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["AutoEncoder", "AutoEncoderNew", "GatedAutoEncoder", "JumpReluAutoEncoder"])
+def test_weights_alone_are_read_where_their_names_tell_the_class(tmp_path: Path, name: str):
+    path = write(files_of(f"dictionary_learning/{name}"), f"dictionary_learning/{name}", tmp_path)
+    (path / "config.json").unlink()
+    dictionary, (x, codes, _) = load(path), recorded(f"dictionary_learning/{name}")
+    torch.testing.assert_close(dictionary.encode(x), codes)
+    assert dictionary.spec.reads == ()
+
+
+def test_a_transcoder_of_llama_scope_is_scaled_on_each_side_by_its_own_norm(tmp_path: Path):
+    norms, place = {"in": 5.5, "out": 2.0}, "blocks.15.hook_mlp_out"
+    path = changed("llama_scope/L15R-8x", tmp_path, dataset_average_activation_norm=norms, hook_point_out=place)
+    found, (x, codes, out) = load(path), recorded("llama_scope/L15R-8x")
+    assert found.spec.wiring == "transcoder"
+    torch.testing.assert_close(found.encode(x), codes)
+    torch.testing.assert_close(found(x), out * 2.0 / 5.5)
