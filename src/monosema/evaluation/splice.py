@@ -47,9 +47,10 @@ def splice(
         untouched: True where the model's own activation flows on, as at special tokens.
 
     Raises:
-        InputError: the dictionary reads or writes no hook point, or several.
+        InputError: the dictionary reads or writes no hook point, or several; and, in `replacing`, if it was trained on
+            a model whose weights were treated otherwise (`metadata["model_preprocessing"]`).
     """
-    from monosema.models import Replacement
+    from monosema.models import PREPROCESSING, Replacement
 
     def flows_on(x: Tensor, target: Tensor) -> Tensor:
         codes = dictionary.encode(x)
@@ -59,6 +60,7 @@ def splice(
         return out if untouched is None else torch.where(untouched.unsqueeze(-1), target, out)
 
     reads, writes = hook_points(dictionary)
+    trained_on = dictionary.metadata.get(PREPROCESSING)
     if reads == writes:
-        return Replacement(writes, lambda x: flows_on(x, x))
-    return Replacement(writes, flows_on, reads=(reads, writes))
+        return Replacement(writes, lambda x: flows_on(x, x), trained_on=trained_on)
+    return Replacement(writes, flows_on, reads=(reads, writes), trained_on=trained_on)
