@@ -96,10 +96,10 @@ def _download(address: Address, commit: str, file: File, part: Path, bar: Progre
     bar.advance(part.stat().st_size)
     while (before := part.stat().st_size) < file.size:
         error = _attempt(lambda opened, done: http_get(url, opened, resume_size=done, headers=headers), part, bar)
-        if error and part.stat().st_size <= before:
+        if part.stat().st_size <= before:
             raise ConnectionError(
-                f"{file.path} of {address.repo} broke off after {before:,} of {file.size:,} bytes ({error}); what has "
-                "arrived is kept, and the same command goes on with it"
+                f"{file.path} of {address.repo} broke off after {before:,} of {file.size:,} bytes "
+                f"({error or 'the hub sends no more'}); what has arrived is kept, and the same command goes on with it"
             ) from error
 
 

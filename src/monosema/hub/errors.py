@@ -19,6 +19,8 @@ def asking(address: Address) -> Iterator[None]:
 
     try:
         yield
+    except errors.OfflineModeIsEnabled:
+        raise Unreachable("HF_HUB_OFFLINE is set") from None
     except errors.GatedRepoError:
         raise InputError(
             f"{address.repo} is only for those who have agreed to its terms",
