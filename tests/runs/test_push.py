@@ -79,7 +79,7 @@ def test_the_card_has_metrics_configuration_and_how_to_load(finished: Path, tmp_
     metrics = json.loads((finished / "metrics.json").read_text())["dictionaries"]
     for name, found in metrics.items():
         assert f'monosema.load("hf://me/mine/{name}")' in card
-        (row,) = [line for line in card.splitlines() if line.startswith(f"| {name} |")]
+        row, *_ = [line for line in card.splitlines() if line.startswith(f"| {name} |")]
         assert f"{100 * found['fve']:.1f}" in row
         assert f"{found['l0']:.1f}" in row
     assert 'SAE.from_pretrained("me/mine", "jump/saelens")' in card
@@ -112,7 +112,7 @@ def test_a_dry_run_is_what_is_pushed_and_asks_nobody(finished: Path, hub: FakeHu
 
 def test_without_a_run_the_card_says_that_nothing_was_measured(tmp_path: Path, saelens: None):
     made = a_dictionary()
-    made.metadata = {"name": "na|me [x](y)\n", "model": "org/model", "model_preprocessing": ["fold_ln"]}
+    made.metadata = {"text": "na|me [x](y)\n", "model": "org/model", "model_preprocessing": ["fold_ln"]}
     monosema.save(made, tmp_path / "made")
     push(tmp_path / "made", "me/mine", dry_run=tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()

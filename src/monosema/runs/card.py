@@ -1,14 +1,16 @@
 """The model card of what is published: what it is, how good, how to load it, how it was trained."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import monosema
 from monosema.analysis.render import one_line
 from monosema.dictionaries import Dictionary
-from monosema.evaluation import Metrics, table_rows
+from monosema.errors import InputError
+from monosema.evaluation import Metrics, Table, table_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TOLD = ("model", "revision", "model_preprocessing", "text", "activations", "context", "tokens", "seed", "recipe")
@@ -28,26 +30,15 @@ class Entry:
     """Why there is none."""
 
     @property
-    def reads(self) -> str:
-        """The hook points that it reads."""
-        return " & ".join(self.dictionary.spec.reads) or "activations"
-
-    @property
-    def writes(self) -> str:
-        """The hook points that it writes."""
-        return " & ".join(self.dictionary.spec.writes) or "activations"
+    def wires(self) -> str:
+        """The hook points that it reads and, if it writes others, those."""
+        reads, writes = (" & ".join(points) for points in (self.dictionary.spec.reads, self.dictionary.spec.writes))
+        return reads if reads == writes else f"{reads} → {writes}"
 
     @property
     def width(self) -> int:
         """Its number of features."""
         return self.dictionary.spec.width
-
-
-class Fact(NamedTuple):
-    """A row of the table of training."""
-
-    name: str
-    values: list[str]
 
 
 def model_card(
@@ -65,13 +56,23 @@ def model_card(
         metrics: of those that were measured, by name.
         configuration: the YAML of the run, if they come from one.
         license: an identifier of the hub, such as mit.
+
+    Raises:
+        InputError: the licence is no identifier.
     """
     import jinja2
 
+    if license is not None and not re.fullmatch(r"[\w.+-]+", license):
+        raise InputError(f"licence {license!r}", expected="an identifier of the hub, such as mit or apache-2.0")
+
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=False, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _cell
+    shared, varied = _facts(entries)
     models = {entry.dictionary.metadata.get("model") for entry in entries}
     model = models.pop() if len(models) == 1 else None
     return environment.get_template("card.md").render(
@@ -83,28 +84,38 @@ def model_card(
         license=license,
         table=table_rows(metrics) if metrics else None,
         entries=entries,
-        facts=_facts(entries),
+        shared=shared,
+        varied=varied,
+        grid=_grid,
         configuration=configuration,
     )
 
 
 def _lead(entries: Sequence[Entry], model: Any) -> str:
     of = f" of `{_cell(model)}`" if model else ""
-    points = ", ".join(dict.fromkeys(f"`{_cell(entry.writes)}`" for entry in entries))
+    points = ", ".join(dict.fromkeys(f"`{_cell(entry.wires)}`" for entry in entries))
     if len(entries) == 1:
         return f"A sparse dictionary of {entries[0].width:,} features for {points}{of}."
     return f"{len(entries)} sparse dictionaries for {points}{of}."
 
 
-def _facts(entries: Sequence[Entry]) -> list[Fact]:
-    rows = [Fact("features", [f"{entry.width:,}" for entry in entries])]
-    rows.append(Fact("reads", [entry.reads for entry in entries]))
-    rows.append(Fact("writes", [entry.writes for entry in entries]))
+def _facts(entries: Sequence[Entry]) -> tuple[list[list[str]], Table]:
+    """What is known of the training: what all have in common, and a table of what tells them apart."""
+    known = {"features": [f"{entry.width:,}" for entry in entries], "hook points": [entry.wires for entry in entries]}
     for key in _TOLD:
         values = [entry.dictionary.metadata.get(key) for entry in entries]
         if any(value is not None for value in values):
-            rows.append(Fact(key.replace("_", " "), [_told(value) for value in values]))
-    return rows
+            known[key.replace("_", " ")] = [_told(value) for value in values]
+    shared = [[name, values[0]] for name, values in known.items() if len(set(values)) == 1]
+    apart = {name: values for name, values in known.items() if len(set(values)) > 1}
+    rows = [[entry.name, *of] for entry, *of in zip(entries, *apart.values(), strict=True)] if apart else []
+    return shared, Table(["Dictionary", *apart], rows, [])
+
+
+def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [list(map(_cell, headers)), ["---"] * len(headers), *(list(map(_cell, row)) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _told(value: Any) -> str:
@@ -117,9 +128,7 @@ def _told(value: Any) -> str:
 
 def _on_hub(model: Any) -> bool:
     """Whether a name can be one on the hub: no path, and not the model that comes with the package."""
-    if not isinstance(model, str) or model == "tiny" or model.startswith((".", "/", "~")):
-        return False
-    return model.count("/") <= 1
+    return isinstance(model, str) and model != "tiny" and bool(re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model))
 
 
 def _cell(text: Any) -> str:
