@@ -112,6 +112,16 @@ def test_a_connection_that_brings_nothing_more_ends_in_one_line_and_keeps_what_c
     assert hub.downloads(WEIGHTS)[-1] == "bytes=10000-"
 
 
+def test_a_commit_that_came_half_is_not_taken_for_a_whole_one(hub: FakeHub, cache: Path):
+    address = f"hf://{REPO}/wide@{hub.commits[REPO][-1][0]}"
+    hub.cut[WEIGHTS] = [10_000, *[0] * 20]
+    with pytest.raises(ConnectionError):
+        monosema.load(address)
+    assert not (cache / "snapshots").exists()
+    hub.cut.clear()
+    assert same(monosema.load(address), a_dictionary(1, width=2000))
+
+
 @pytest.mark.parametrize("file", [WEIGHTS, "wide/dictionary.json"])
 def test_a_wrong_checksum_is_refused_and_nothing_of_it_stays(hub: FakeHub, cache: Path, file: str):
     """One file has the sha256 of LFS, the other git's own hash."""

@@ -48,8 +48,9 @@ def fetch(address: Address) -> Path:
     places = {cache.place_in(folder, file.path): file for file in files}
     missing = {place: file for place, file in places.items() if not place.is_file()}
     with progress(f"downloading {address}", sum(file.size for file in missing.values()), "bytes") as bar:
-        for place, file in missing.items():
-            cache.link(_content(address, commit, file, bar), place)
+        contents = {place: _content(address, commit, file, bar) for place, file in missing.items()}
+    for place, content in contents.items():  # only now: a folder that is there has all of its files
+        cache.link(content, place)
     cache.remember_commit(address, commit)
     there = folder / address.path
     if address.published and address.published.factor and not (there / _SCALER).is_file():

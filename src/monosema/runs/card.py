@@ -65,16 +65,12 @@ def model_card(
     if license is not None and not re.fullmatch(r"[\w.+-]+", license):
         raise InputError(f"licence {license!r}", expected="an identifier of the hub, such as mit or apache-2.0")
 
+    loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
+        loader=loader, autoescape=False, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     shared, varied = _facts(entries)
-    models = {entry.dictionary.metadata.get("model") for entry in entries}
-    model = models.pop() if len(models) == 1 else None
+    model = _common_model(entries)
     return environment.get_template("card.md").render(
         repo=repo,
         title=repo.partition("/")[2],
@@ -89,6 +85,11 @@ def model_card(
         grid=_grid,
         configuration=configuration,
     )
+
+
+def _common_model(entries: Sequence[Entry]) -> Any:
+    models = {entry.dictionary.metadata.get("model") for entry in entries}
+    return models.pop() if len(models) == 1 else None
 
 
 def _lead(entries: Sequence[Entry], model: Any) -> str:
