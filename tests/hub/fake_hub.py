@@ -26,6 +26,8 @@ class FakeHub:
         """Method, path and asked-for range of every request."""
         self.cut: dict[str, list[int]] = {}
         """File → after how many bytes each of its next downloads is cut off."""
+        self.stall: dict[str, int] = {}
+        """File → after how many bytes its downloads stand still."""
         self.served_instead: dict[str, bytes] = {}
         """File → what is served in its place, under the other's checksum."""
         self.listed_as: dict[str, str] = {}
@@ -172,8 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - first))
         self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        until = first + cuts.pop(0) if cuts else len(content)
+        until = first + cuts.pop(0) if cuts else self.hub.stall.get(path, len(content))
         self.wfile.write(content[first:until])
+        if path in self.hub.stall:
+            self.wfile.flush()
+            self.connection.recv(1)  # until the other side is gone
         self.close_connection = until < len(content)
 
     def create(self, body: bytes) -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -220,6 +221,29 @@ def test_a_hub_that_does_not_answer_is_like_no_network(hub: FakeHub, monkeypatch
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError, match="hub cannot be reached"):
         monosema.load(f"hf://{REPO}/wide")
+
+
+@pytest.mark.slow
+def test_after_a_process_that_was_killed_another_one_goes_on(hub: FakeHub, cache: Path):
+    hub.stall[WEIGHTS] = 60_000
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HUB_CACHE": constants.HF_HUB_CACHE, "HF_HUB_DISABLE_XET": "1"}
+    code = f"""if True:
+        import huggingface_hub.constants, monosema
+        huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1000
+        monosema.load("hf://{REPO}/wide")
+    """
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as process:
+        waited = Event()
+        while not any(part.stat().st_size > 40_000 for part in cache.rglob("*.part")):
+            assert process.poll() is None
+            waited.wait(0.05)
+        process.kill()
+    hub.stall.clear()
+    assert same(monosema.load(f"hf://{REPO}/wide"), a_dictionary(1, width=2000))
+    first, second = hub.downloads(WEIGHTS)
+    assert first == ""
+    assert int(second.removeprefix("bytes=").removesuffix("-")) > 40_000
 
 
 @pytest.mark.slow
