@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kernels": set(),
     "dictionaries": {"kernels"},
     "formats": {"dictionaries"},
+    "hub": {"formats", "dictionaries"},
     "recipes": {"dictionaries", "kernels"},
     "models": {"tiny"},
     "activations": {"models", "tiny"},

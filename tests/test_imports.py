@@ -1,8 +1,23 @@
 import subprocess
 import sys
 
-HEAVY = ("transformers", "datasets", "matplotlib", "pyarrow", "pydantic", "sklearn", "tyro", "rich", "pandas", "wandb")
-ROOMS = ("models", "activations", "kernels", "dictionaries", "recipes", "training", "evaluation", "analysis", "runs")
+HEAVY = (
+    "transformers",
+    "huggingface_hub",
+    "datasets",
+    "matplotlib",
+    "pyarrow",
+    "pydantic",
+    "sklearn",
+    "tyro",
+    "rich",
+    "pandas",
+    "wandb",
+)
+ROOMS = (
+    *("models", "activations", "kernels", "dictionaries", "formats", "hub", "recipes", "training", "evaluation"),
+    *("analysis", "runs"),
+)
 
 
 def _loaded(code: str) -> set[str]:

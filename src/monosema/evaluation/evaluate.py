@@ -17,7 +17,7 @@ from monosema.evaluation.cross_entropy import CrossEntropySums, next_token_kl, n
 from monosema.evaluation.metrics import Evaluation, MetricSums
 from monosema.evaluation.rows import in_evaluation_mode, means_of, measure_rows
 from monosema.evaluation.splice import hook_points
-from monosema.models import Replacement, parsed, read, replacing, width_of
+from monosema.models import PREPROCESSING, Replacement, check_preprocessing, parsed, read, replacing, width_of
 from monosema.progress import Progress, progress
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ def check_fits(
     widths = {point: width_of(model, point) for point in set(chain.from_iterable(wires.values()))}
     for name, (reads, writes) in wires.items():
         spec = dictionaries[name].spec
+        check_preprocessing(model, (reads, writes), dictionaries[name].metadata.get(PREPROCESSING))
         for point, verb, d in ((reads, "reads", spec.d_in), (writes, "writes", spec.d_out)):
             if widths[point] != d:
                 raise InputError(

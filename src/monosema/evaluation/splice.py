@@ -57,18 +57,21 @@ def splice(
 
     Raises:
         InputError: the dictionary reads or writes no hook point; or it reads several to write each of them, as a
-            crosscoder does, which would have to know what the model has not computed yet.
+            crosscoder does, which would have to know what the model has not computed yet; and, in `replacing`, if it
+            was trained on a model whose weights were treated otherwise (`metadata["model_preprocessing"]`).
     """
-    from monosema.models import Replacement
+    from monosema.models import PREPROCESSING, Replacement
 
     spec, decoder = dictionary.spec, dictionary.decoder
     reads, writes = hook_points(dictionary)
+    trained_on = dictionary.metadata.get(PREPROCESSING)
     if isinstance(decoder, Triangular):
         return [
             Replacement(
                 point,
                 _Written(dictionary, edit, keep_error, untouched, at=layer, sizes=spec.sizes_in),
                 reads=(*spec.reads[: layer + 1], point),
+                trained_on=trained_on,
             )
             for layer, point in enumerate(spec.writes)
         ]
@@ -79,7 +82,7 @@ def splice(
             hint="evaluate() replaces what a crosscoder writes by what it makes of a pass without it",
         )
     seen = (writes,) if reads == writes else (reads, writes)
-    return [Replacement(writes, _Written(dictionary, edit, keep_error, untouched), reads=seen)]
+    return [Replacement(writes, _Written(dictionary, edit, keep_error, untouched), reads=seen, trained_on=trained_on)]
 
 
 class _Written:

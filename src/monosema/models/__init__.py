@@ -4,11 +4,15 @@ from monosema.models.blueprint import PassCost, blueprint, pass_cost
 from monosema.models.expressions import Expression, names_in, parsed
 from monosema.models.families import Family, families
 from monosema.models.hook_points import HookPoint
-from monosema.models.load import LoadedModel, load_model
+from monosema.models.load import load_model
+from monosema.models.loaded import LoadedModel
+from monosema.models.preprocessing import METADATA as PREPROCESSING
+from monosema.models.preprocessing import check_preprocessing
 from monosema.models.read import read, width_of
 from monosema.models.replace import Replacement, replacing, written_at
 
 __all__ = [
+    "PREPROCESSING",
     "Expression",
     "Family",
     "HookPoint",
@@ -16,6 +20,7 @@ __all__ = [
     "PassCost",
     "Replacement",
     "blueprint",
+    "check_preprocessing",
     "families",
     "load_model",
     "names_in",

@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from monosema.errors import InputError
 from monosema.models.families import families
-from monosema.models.load import DTYPES, LoadedModel, ask, auto_class, locate
+from monosema.models.load import DTYPES, ask, auto_class, locate
+from monosema.models.loaded import LoadedModel
 from monosema.models.read import read
 
 

@@ -25,6 +25,8 @@ def attach(module: nn.Module, point: HookPoint, visit: Callable[[Tensor], Tensor
     place = module.get_submodule(point.path)
     if point.columns is not None:
         visit = partial(_visit_columns, visit, *point.columns)
+    if point.heads_apart:
+        visit = partial(_visit_heads, visit)
     if point.side == "out":
 
         def after(_module: nn.Module, _args: Any, output: Any) -> Any:
@@ -53,6 +55,14 @@ def _visit_columns(visit: Callable[[Tensor], Tensor | None], first: int, end: in
     """Shows some entries of an activation; what comes back for them flows on among the others."""
     new = visit(whole[..., first:end])
     return None if new is None else torch.cat([whole[..., :first], new, whole[..., end:]], dim=-1)
+
+
+def _visit_heads(visit: Callable[[Tensor], Tensor | None], heads: Tensor) -> Tensor | None:
+    """Shows the outputs of heads that lie apart, `[batch, position, heads, d_head]`, side by side."""
+    if heads.ndim != 4:
+        return visit(heads)
+    new = visit(heads.flatten(-2))
+    return None if new is None else new.reshape(heads.shape)
 
 
 def _first_tensor(output: Any, point: HookPoint) -> tuple[Tensor, Callable[[Tensor], Any]]:

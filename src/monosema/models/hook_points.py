@@ -13,12 +13,15 @@ class HookPoint:
     `path` is the module's path, as in `model.named_modules()`. `in_stream` says that what the module is given is the
     residual stream itself, which flows on past the module too: a replacement then changes the stream, not only the
     module's argument. It is no part of which place this is, so it counts neither in comparing nor in printing.
+    `heads_apart` says that the activation may lie there as `[batch, position, heads, d_head]`; it is seen as
+    `[batch, position, d]`, with the heads side by side. That counts neither.
     `columns` are the entries that are meant of the activation there, from the first up to the second; all if None.
     """
 
     path: str
     side: Literal["out", "in"] = "out"
     in_stream: bool = field(default=False, compare=False)
+    heads_apart: bool = field(default=False, compare=False)
     columns: tuple[int, int] | None = None
 
     @classmethod

@@ -1,142 +1,32 @@
 """Loading a model: the embedded one, one from a folder or from the Hugging Face hub, or any module handed over."""
 
-import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from monosema import tiny
 from monosema.device import has_fast_bf16, pick_device
 from monosema.errors import InputError
-from monosema.models.expressions import parsed
 from monosema.models.families import Family, families
-from monosema.models.hook_points import HookPoint
-from monosema.models.names import resolve, text_config
+from monosema.models.lens import LENS, lens_config
+from monosema.models.loaded import LoadedModel
+from monosema.models.wrappers import tokenizer_of, unwrapped
 
 if TYPE_CHECKING:
+    from nnsight import NNsight  # pyright: ignore[reportMissingImports]
     from transformers import PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A module to read from, with what is known about it. `family` is None where short names are not known."""
-
-    module: nn.Module = field(repr=False)
-    tokenizer: "PreTrainedTokenizerBase | None" = field(repr=False)
-    name: str
-    family: Family | None
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return next((weight.device for weight in self.module.parameters()), torch.device("cpu"))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the weights."""
-        types = (weight.dtype for weight in self.module.parameters() if weight.is_floating_point())
-        return next(types, torch.float32)
-
-    @property
-    def max_context(self) -> int | None:
-        """The longest context that the model takes, in tokens, where its configuration says so."""
-        config = text_config(self.module)
-        return getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-
-    @property
-    def vocabulary(self) -> int | None:
-        """How many tokens the model knows, if it takes tokens."""
-        return getattr(text_config(self.module), "vocab_size", None)
-
-    @property
-    def special_ids(self) -> frozenset[int]:
-        """The tokens that stand for no text, such as the one that ends a document."""
-        return frozenset(self.tokenizer.all_special_ids if self.tokenizer else ())
-
-    @property
-    def heads(self) -> int | None:
-        """How many attention heads a layer has (query heads, where keys and values are shared), if that is known."""
-        return getattr(text_config(self.module), "num_attention_heads", None)
-
-    def heads_at(self, point: str) -> int | None:
-        """How many heads' outputs lie side by side at a hook point; None where it is no `attn_z.L`."""
-        if self.family is None or self.heads is None or parsed(point).names != (point,):
-            return None
-        places = (self.point(f"attn_z.{layer}") for layer in range(self.family.layers(text_config(self.module))))
-        return self.heads if self.point(point) in places else None
-
-    @property
-    def predicts_next(self) -> bool:
-        """Whether this is a causal language model with a head, which yields logits of the next token."""
-        config = getattr(self.module, "config", None)
-        can_generate: Callable[[], bool] = getattr(self.module, "can_generate", lambda: False)
-        # A BERT with a language-model head predicts the next token only if it was made a decoder.
-        causal = self.family is None or self.family.causal or getattr(config, "is_decoder", False)
-        return can_generate() and causal and not getattr(config, "is_encoder_decoder", False)
-
-    def point(self, name: str) -> HookPoint:
-        """The hook point that a short name, a TransformerLens name or a module path means in this model.
-
-        Raises:
-            InputError: there is no such place; the nearest names are offered.
-        """
-        return resolve(name, self.module, self.family)
-
-    def run(self, inputs: Tensor) -> Any:
-        """What the module returns for `inputs`, `[batch, position]` token ids for a language model; nothing is cached.
-
-        Raises:
-            InputError: a context is longer than the model takes, or a token is not in its vocabulary.
-        """
-        if self.vocabulary is not None:
-            self._check_ids(inputs)
-        no_cache = {"use_cache": False} if "use_cache" in inspect.signature(self.module.forward).parameters else {}
-        return self.module(inputs.to(self.device), **no_cache)
-
-    def logits(self, ids: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position vocabulary"]:
-        """The logits of the token after each position.
-
-        Raises:
-            InputError: the model has no head for the next token, or cannot take `ids`.
-        """
-        if not self.predicts_next:
-            raise InputError(
-                f"{self.name} ({type(self.module).__name__}) does not predict the next token",
-                expected="a causal language model with its head",
-            )
-        return self.run(ids).logits
-
-    def _check_ids(self, ids: Tensor) -> None:
-        if ids.is_floating_point() or ids.ndim != 2 or ids.numel() == 0:
-            raise InputError(
-                f"input of shape {tuple(ids.shape)} and type {ids.dtype} for {self.name}",
-                expected="token ids of shape [batch, position]",
-            )
-        if self.max_context and ids.shape[1] > self.max_context:
-            raise InputError(
-                f"a context of {ids.shape[1]} tokens for {self.name}", expected=f"at most {self.max_context} tokens"
-            )
-        # On an accelerator this look would make the program wait for it.
-        if ids.device.type == "cpu" and not 0 <= int(ids.min()) <= int(ids.max()) < (self.vocabulary or 0):
-            raise InputError(
-                f"token ids from {int(ids.min())} to {int(ids.max())} for {self.name}",
-                expected=f"ids from 0 to {(self.vocabulary or 0) - 1}",
-                hint="was the text cut into tokens by another model's tokenizer?",
-            )
-
-
 def load_model(
-    what: str | Path | nn.Module,
+    what: "str | Path | nn.Module | NNsight",
     *,
     tokenizer: "PreTrainedTokenizerBase | str | Path | None" = None,
     device: str = "auto",
@@ -149,8 +39,10 @@ def load_model(
     and as precise as it is when `device` and `dtype` are "auto".
 
     Args:
-        what: "tiny" (the embedded model), a local folder, a name on the Hugging Face hub, or any module.
-        tokenizer: a tokenizer, or where to load one; by default the one that lies beside the model, if any.
+        what: "tiny" (the embedded model), a local folder, a name on the Hugging Face hub, any module, one of
+            TransformerLens' (`HookedTransformer`, `TransformerBridge`) among them, or a model of nnsight.
+        tokenizer: a tokenizer, or where to load one; by default the one that lies beside the model, or that a model of
+            TransformerLens or nnsight brings along.
         device: "auto" (cuda, mps or cpu, the first there is) or a device's name.
         dtype: "auto" (the checkpoint's 16 bits where `device` is fast with them, else float32), "float32", "bfloat16"
             or "float16".
@@ -162,9 +54,10 @@ def load_model(
     wanted = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if wanted is None and dtype != "auto":
         raise InputError(f"unknown dtype {dtype!r}", expected=f"auto, {', '.join(DTYPES)}")
-    if isinstance(what, nn.Module):
-        place = None if device == "auto" else pick_device(device)
-        module, name = what.to(device=place, dtype=wanted or None), type(what).__name__
+    if not isinstance(what, (str, Path)):
+        tokenizer = tokenizer_of(what) if tokenizer is None else tokenizer
+        module = _moved(unwrapped(what), None if device == "auto" else pick_device(device), wanted)
+        name = type(module).__name__
     else:
         name, place = str(what), pick_device(device)
         source = locate(what)
@@ -173,9 +66,24 @@ def load_model(
             tokenizer = _load_tokenizer(source, revision)
     if isinstance(tokenizer, (str, Path)):
         tokenizer = _load_tokenizer(locate(tokenizer), None)  # the revision is the model's
+    return LoadedModel(module.eval(), tokenizer, name, _family_of(module))
+
+
+def _family_of(module: nn.Module) -> Family | None:
+    if lens_config(module):
+        return LENS
     model_type = str(getattr(getattr(module, "config", None), "model_type", None))
-    family = families[model_type] if model_type in families else None  # noqa: SIM401 - a registry's get would raise
-    return LoadedModel(module.eval(), tokenizer, name, family)
+    return families[model_type] if model_type in families else None  # noqa: SIM401 - a registry's get would raise
+
+
+def _moved(module: nn.Module, device: torch.device | None, dtype: torch.dtype | None) -> nn.Module:
+    """The module on a device and in a precision, one at a time: TransformerLens' models take no more, and print it."""
+    weights = list(module.parameters())
+    if device is not None and any(weight.device != device for weight in weights):
+        module = module.to(device)
+    if dtype is not None and any(weight.dtype != dtype for weight in weights if weight.is_floating_point()):
+        module = module.to(dtype)
+    return module
 
 
 def locate(what: str | Path) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 from monosema.errors import InputError
 from monosema.models.families import KINDS, Family, families
 from monosema.models.hook_points import HookPoint
+from monosema.models.lens import LENS, lens_config
 from monosema.registry import nearest
 
 _SHORT = re.compile(rf"({'|'.join(KINDS[1:])})\.(\d+)")
@@ -21,6 +22,7 @@ _KIND_OF_LENS = {
     "attn.hook_z": "attn_z",
     "hook_attn_out": "attn_out",
     "hook_mlp_out": "mlp_out",
+    "mlp.hook_in": "mlp_in",
 }
 _EXPECTED = (
     f"a short name (embed, {', '.join(f'{kind}.L' for kind in KINDS[1:])}; attn_z.L.H is one head), "
@@ -31,13 +33,15 @@ _EXPECTED = (
 def resolve(name: str, module: nn.Module, family: Family | None) -> HookPoint:
     """The hook point of `module` that `name` means.
 
-    A module path means itself; the other names are looked up in `family`.
+    A module path means itself; the other names are looked up in `family`. In a model of TransformerLens, its names of
+    the places that have short names are paths, too, and mean what the short names mean.
 
     Raises:
         InputError: there is no such place; the nearest names are offered.
     """
     point = HookPoint.parse(name)
-    if _has(module, point.path):
+    lens = _LENS.fullmatch(name)
+    if _has(module, point.path) and not (family is LENS and lens and lens[2] in (*_KIND_OF_LENS, "hook_mlp_in")):
         return point
     if name in ("embed", "hook_embed"):
         return _place(name, "embed", 0, module, _known(name, family, module))
@@ -45,8 +49,8 @@ def resolve(name: str, module: nn.Module, family: Family | None) -> HookPoint:
         return _place(name, match[1], int(match[2]), module, _known(name, family, module))
     if match := _HEAD.fullmatch(name):
         return _of_head(name, resolve(match[1], module, family), int(match[2]), module)
-    if match := _LENS.fullmatch(name):
-        layer, hook = int(match[1]), match[2]
+    if lens:
+        layer, hook = int(lens[1]), lens[2]
         known = _known(name, family, module)
         if hook == "hook_mlp_in":
             _refuse_mlp_in(name, layer, module, known)
@@ -55,8 +59,25 @@ def resolve(name: str, module: nn.Module, family: Family | None) -> HookPoint:
     raise InputError(f"unknown hook point {name!r}", expected=_EXPECTED, hint=nearest(name, _names(module, family)))
 
 
+def kind_of(name: str, module: nn.Module, family: Family | None) -> str | None:
+    """The kind of short name (`resid_post`) that a hook point of `module` has; None where it has none.
+
+    Raises:
+        InputError: there is no such place.
+    """
+    point = replace(resolve(name, module, family), columns=None)
+    if family is None:
+        return None
+    config = config_of(module)
+    absent = {*KINDS} - {*family.templates} | ({"resid_mid"} if family.parallel(config) else set())
+    kinds = [kind for kind in KINDS if kind not in absent]
+    places = ((kind, layer) for kind in kinds for layer in range(family.layers(config)))
+    return next((kind for kind, layer in places if _place(name, kind, layer, module, family) == point), None)
+
+
 def _place(name: str, kind: str, layer: int, module: nn.Module, family: Family, *, lens: bool = False) -> HookPoint:
-    config, layers = module.config, family.layers(module.config)
+    config = config_of(module)
+    layers = family.layers(config)
     if layer >= layers:
         raise InputError(
             f"hook point {name!r} of a model with {layers} layers", expected=f"a layer from 0 to {layers - 1}"
@@ -68,8 +89,11 @@ def _place(name: str, kind: str, layer: int, module: nn.Module, family: Family, 
             expected=f"resid_pre.{layer} or resid_post.{layer} (or what is added: attn_out.{layer}, mlp_out.{layer})",
         )
     templates = {**family.templates, **family.transformer_lens} if lens else family.templates
-    point = HookPoint.parse(base_prefix(module) + templates[kind].format(L=layer))
-    return HookPoint(point.path, point.side, in_stream=kind == "resid_mid" and point.side == "in")
+    prefix = "" if family is LENS else base_prefix(module)
+    point = HookPoint.parse(prefix + templates[kind].format(L=layer))
+    # TransformerLens' bridge has its hook where the norm is given the stream, not where the stream flows on.
+    in_stream = kind == "resid_mid" and (point.side == "in" or family is LENS)
+    return HookPoint(point.path, point.side, in_stream=in_stream, heads_apart=kind == "attn_z" and family is LENS)
 
 
 def _of_head(name: str, all_heads: HookPoint, head: int, module: nn.Module) -> HookPoint:
@@ -81,9 +105,14 @@ def _of_head(name: str, all_heads: HookPoint, head: int, module: nn.Module) -> H
     return replace(all_heads, columns=(head * d_head, (head + 1) * d_head))
 
 
+def config_of(module: nn.Module) -> Any:
+    """The configuration of a module, in Hugging Face's terms, or None where it has none."""
+    return lens_config(module) or getattr(module, "config", None)
+
+
 def text_config(module: nn.Module) -> Any:
     """The configuration of a module's language model, or None where it has no configuration."""
-    config: Any = getattr(module, "config", None)
+    config = config_of(module)
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
@@ -104,7 +133,7 @@ def _known(name: str, family: Family | None, module: nn.Module) -> Family:
 
 
 def _refuse_mlp_in(name: str, layer: int, module: nn.Module, family: Family) -> NoReturn:
-    stream = "resid_pre" if family.parallel(module.config) else "resid_mid"
+    stream = "resid_pre" if family.parallel(config_of(module)) else "resid_mid"
     raise InputError(
         f"{name!r} is in TransformerLens the residual stream before the norm, and not what the MLP is given",
         expected=f"{stream}.{layer} (before the norm) or mlp_in.{layer} (after it)",
@@ -116,8 +145,8 @@ def _names(module: nn.Module, family: Family | None) -> list[str]:
     paths = [path for path, _ in module.named_modules() if path]
     if family is None:
         return paths
-    layers = range(family.layers(module.config))
-    kinds = [kind for kind in KINDS if kind != "resid_mid" or not family.parallel(module.config)]
+    layers = range(family.layers(config_of(module)))
+    kinds = [kind for kind in KINDS if kind != "resid_mid" or not family.parallel(config_of(module))]
     short = [f"{kind}.{layer}" for layer in layers for kind in kinds if kind != "embed"]
     lens = [f"blocks.{layer}.{hook}" for layer in layers for hook, kind in _KIND_OF_LENS.items() if kind in kinds]
     return ["embed", *short, *lens, *paths]

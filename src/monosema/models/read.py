@@ -12,7 +12,7 @@ from monosema.errors import InputError
 from monosema.models.expressions import names_in, parsed
 from monosema.models.flow import attach
 from monosema.models.hook_points import HookPoint
-from monosema.models.load import LoadedModel
+from monosema.models.loaded import LoadedModel
 
 
 class _AllCaptured(BaseException):

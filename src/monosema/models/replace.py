@@ -12,7 +12,8 @@ from monosema.errors import InputError
 from monosema.models.expressions import names_in, parsed
 from monosema.models.flow import attach
 from monosema.models.hook_points import HookPoint
-from monosema.models.load import LoadedModel
+from monosema.models.loaded import LoadedModel
+from monosema.models.preprocessing import check_preprocessing
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Replacement:
     write: str
     function: Callable[..., Tensor]
     reads: tuple[str, ...] | None = None
+    trained_on: Sequence[str] | None = None
+    """How the weights of the model were treated that the function was trained on, where that is known."""
 
 
 @contextmanager
@@ -40,10 +43,12 @@ def replacing(model: LoadedModel, replacements: Sequence[Replacement]) -> Iterat
     that point is replaced as well, the replaced activation. Everything is undone on leaving, also after an error.
 
     Raises:
-        InputError: there is no such hook point; and, in the forward pass, if a point in `reads` runs only after
-            `write`, a function returns something other than a tensor of the shape at `write`, or the model never gets
-            to `write`.
+        InputError: there is no such hook point, or `trained_on` says that activations were others there; and, in the
+            forward pass, if a point in `reads` runs only after `write`, a function returns something other than a
+            tensor of the shape at `write`, or the model never gets to `write`.
     """
+    for replacement in replacements:
+        check_preprocessing(model, [replacement.write, *(replacement.reads or ())], replacement.trained_on)
     steps = [_Step.of(model, replacement) for replacement in replacements]
     read = {point for step in steps for point, _ in step.reads}
     flowing: dict[HookPoint, Tensor] = {}  # what has flowed on at the points read, in this pass

@@ -75,7 +75,7 @@ def open_folder(
     if tokens is not None and tokens < 1:
         raise InputError(f"{tokens} tokens to measure on", expected="at least 1")
     where = pick_device(device)
-    dictionaries = {name: dictionary.to(where) for name, dictionary in _load_all(Path(folder)).items()}
+    dictionaries = {name: dictionary.to(where) for name, dictionary in dictionaries_in(Path(folder)).items()}
     origin = _common_origin(dictionaries)
     if tokens is None:
         tokens = int(origin["heldout_tokens"] or RunConfig.heldout_tokens)
@@ -107,7 +107,7 @@ def _rows(
     return rows if activations or origin["heldout"] else heldout_part(rows)
 
 
-def _load_all(folder: Path) -> dict[str, Dictionary]:
+def dictionaries_in(folder: Path) -> dict[str, Dictionary]:
     """The dictionary in a folder, or all of a run's, by name."""
     below = folder / DICTIONARIES
     if not below.is_dir():

@@ -12,6 +12,7 @@ import monosema
 from monosema.analysis import site_shares
 from monosema.config import to_dict
 from monosema.dictionaries import Dictionary, load, save
+from monosema.models import PREPROCESSING
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data
 from monosema.runs.measure import measure, measure_together
@@ -49,6 +50,7 @@ def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
         "model": None if config.activations else config.model,
         "revision": config.revision,
         "dtype": config.dtype,
+        PREPROCESSING: None if config.activations else [],  # a run's models are Hugging Face's, and stay as they are
         "activations": config.activations,
         "text": None if config.activations else config.text,
         "heldout": config.heldout,

@@ -1,0 +1,48 @@
+"""Look up published dictionaries in the registry, and download one or a whole release."""
+
+import json as json_text
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import tyro
+
+from monosema.cli.arguments import parse
+from monosema.runs.pretrained import download, found_or_refused, search_lines
+
+
+@dataclass(frozen=True)
+class Search:
+    """List the published dictionaries in whose facts every word occurs; without words, all releases."""
+
+    words: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Words of a model, a release, a hook point (resid_post.3, or resid_post for any layer), a width or a format."""
+    limit: int = 30
+    """Rows to show."""
+    json: bool = False
+    """Print all that is found as JSON."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """Download dictionaries into the Hugging Face cache; what was cut off goes on where it stopped."""
+
+    what: tyro.conf.Positional[tuple[str, ...]]
+    """Releases, or addresses: hf://org/repo/path@revision, saelens:release/id, gemma-scope:…"""
+    only: tuple[str, ...] = ()
+    """Of a release, those alone in whose facts these words occur."""
+
+
+_ACTIONS: Any = Search | Download
+
+
+def main(arguments: list[str]) -> None:
+    """Searches or downloads, and prints."""
+    options = parse(_ACTIONS, arguments, "pretrained")
+    if isinstance(options, Download):
+        for name, place in download(options.what, options.only).items():
+            print(f"{name}\t{place}")
+    elif options.json:
+        found = [{"address": one.address, **asdict(one)} for one in found_or_refused(options.words)]
+        print(json_text.dumps(found, indent=2))
+    else:
+        print("\n".join(search_lines(options.words, options.limit)))

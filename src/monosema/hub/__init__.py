@@ -1,0 +1,9 @@
+"""Dictionaries on the Hugging Face hub: addresses, the registry of published ones, downloads and uploads."""
+
+from monosema.hub.address import Address, parse
+from monosema.hub.download import fetch
+from monosema.hub.load import load
+from monosema.hub.registry import Published, find, releases, search
+from monosema.hub.upload import upload
+
+__all__ = ["Address", "Published", "fetch", "find", "load", "parse", "releases", "search", "upload"]
