@@ -27,14 +27,17 @@ class JumpReLUFamily(Penalised):
     """f = π · 1[π > θ], π = x W_enc + b_enc; thresholds learn by a straight-through estimator."""
 
     subtracts_input_bias: ClassVar[bool] = False
+    start_share: ClassVar[float | None] = None
+    """Share of the features that are active at the start with an automatic threshold; None for a third of those that
+    are wanted."""
 
     threshold: float | Literal["auto"] = "auto"
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
-    one; the January 2025 update's 0.1, with a norm of √d); auto is where a third of the features that are wanted are
-    active at the start, which leaves the encoder room to grow into them."""
+    one; the January 2025 update's 0.1, with a norm of √d); auto is where a certain share is active at the start: of
+    jumprelu a quarter of all features, of jumprelu_tanh a third of those that are wanted."""
     bandwidth: float | Literal["auto"] = "auto"
-    """Width ε of the straight-through estimator, in the same units (the paper's is 0.001, the update's 2); auto is as
-    wide as the thresholds are high at the start."""
+    """Width ε of the straight-through estimator, in the same units (the paper's is 0.001, the update's 2); auto is the
+    threshold that is given, or the one above which a third of the wanted features are at the start."""
     adaptive_bandwidth: float = 0.0
     """Each feature's bandwidth, in running standard deviations of its pre-activation; 0: `bandwidth` for all."""
     step_kernel: Literal["rectangle", "triangle", "gaussian", "epanechnikov"] = "rectangle"
@@ -65,14 +68,15 @@ class JumpReLUFamily(Penalised):
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
         """Sets what is `auto`, and starts adaptive bandwidths at the spread of these rows' pre-activations."""
         jumprelu = jumprelu_of(dictionary)
+        width = jumprelu.start
         if self.threshold == "auto":
             pre = dictionary.preactivations(x[:SAMPLE])
-            active = max(round((self.target_l0 or USUAL_L0) / 3 * len(pre)), 1)
-            start = max(pre.flatten().topk(min(active, pre.numel())).values[-1].item(), TINY)
+            width = _exceeded_by((self.target_l0 or USUAL_L0) / 3 * len(pre), pre)
+            start = width if self.start_share is None else _exceeded_by(self.start_share * pre.numel(), pre)
             jumprelu.threshold.fill_(start)
             jumprelu.start = start
         if self.bandwidth == "auto":
-            jumprelu.bandwidth.fill_(max(jumprelu.start, TINY))
+            jumprelu.bandwidth.fill_(max(width, TINY))
         if self.adaptive_bandwidth:
             jumprelu.bandwidth.copy_(self._spread(dictionary.preactivations(x), dictionary.ranks))
 
@@ -92,6 +96,12 @@ class JumpReLUFamily(Penalised):
         return (self.adaptive_bandwidth * deviation).clamp_min(torch.finfo(pre.dtype).eps)
 
 
+def _exceeded_by(count: float, pre: Float[Tensor, "rows width"]) -> float:
+    """The threshold that about so many pre-activations exceed."""
+    count = min(max(round(count), 1), pre.numel())
+    return max(pre.flatten().kthvalue(pre.numel() - count + 1).values.item(), TINY)
+
+
 def jumprelu_of(dictionary: Dictionary) -> JumpReLU:
     """The activation function of a dictionary that such a recipe made."""
     assert isinstance(dictionary.activation, JumpReLU)
@@ -109,6 +119,7 @@ class JumpReLURecipe(JumpReLUFamily):
 
     name: ClassVar[str] = "jumprelu"
     usual_sparsity: ClassVar[float] = 1e-3
+    start_share: ClassVar[float | None] = 1 / 4  # all features then learn something before most of them fall silent
 
     encoder_lr: float = 0.3
     """Learning rate of the encoder's matrix, relative to that of all else."""
@@ -116,8 +127,8 @@ class JumpReLURecipe(JumpReLUFamily):
     """Size of the encoder at the start, where it is the decoder's transpose times this."""
     lr_warmup: float = 0.1
     """Fraction of the run over which the learning rate rises linearly from zero; again after each resampling."""
-    betas: tuple[float, float] = (0.0, 0.999)
-    """Adam's decay rates; the paper has no momentum."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decay rates; the paper has no momentum, `(0.0, 0.999)`."""
     penalty: Literal["l0", "target"] = "l0"
     """Form of the sparsity term."""
 
