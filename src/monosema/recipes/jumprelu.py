@@ -11,6 +11,7 @@ from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, Prea
 from monosema.kernels import RaggedCodes, SparseCodes
 from monosema.ranks import Ranks
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import USUAL_L0, Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
 
@@ -27,6 +28,7 @@ class JumpReLUFamily(Penalised):
     """f = π · 1[π > θ], π = x W_enc + b_enc; thresholds learn by a straight-through estimator."""
 
     subtracts_input_bias: ClassVar[bool] = False
+    step_cost: ClassVar[float] = 3.6
 
     threshold: float | Literal["auto"] = "auto"
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
@@ -108,6 +110,7 @@ class JumpReLURecipe(JumpReLUFamily):
     """
 
     name: ClassVar[str] = "jumprelu"
+    fit: ClassVar[Fit] = Fit(6e-3)
     usual_sparsity: ClassVar[float] = 1e-3
 
     encoder_lr: float = 0.3
