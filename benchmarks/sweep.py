@@ -175,7 +175,7 @@ def sweeps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         runs.sort(key=lambda line: line["lr"])
         best, one = max(runs, key=lambda line: line["fve"]), run_of(runs[0])
         optimiser = one.options.get("optimiser", "adam")
-        auto = auto_lr(one.recipe, optimiser, one.width, one.tokens // one.batch, one.batch)
+        auto = auto_lr(recipes[one.recipe].fit, optimiser, one.width, one.tokens // one.batch, one.batch)
         found.append(
             {
                 **{name: getattr(one, name) for name in ("recipe", "tokens", "width", "batch")},

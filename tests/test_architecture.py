@@ -1,6 +1,7 @@
 """Holds the arrows of docs/architecture.md: which room may import which."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +116,25 @@ def test_nothing_is_read_with_pickle():
 def test_every_file_is_short():
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCE.rglob("*.py")}
     assert {path.name: length for path, length in lengths.items() if length > LONGEST} == {}
+
+
+def hops(page: str) -> list[tuple[str, str]]:
+    """The file and the function of every hop of the page's walks."""
+    walks = page.split("\n## Walks\n")[1].split("\n## ")[0]
+    return re.findall(r"`([\w/]+\.py)`\s+`([\w.]+)`", walks)
+
+
+def functions_of(file: Path) -> set[str]:
+    """What a file defines, as `function`, `Class` and `Class.method`."""
+    top = [node for node in _tree(file).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    methods = ((owner, node) for owner in top for node in owner.body if isinstance(node, ast.FunctionDef))
+    return {node.name for node in top} | {f"{owner.name}.{node.name}" for owner, node in methods}
+
+
+def test_every_function_on_the_walks_is_there():
+    found = hops((SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    assert len(found) > 60
+    assert [hop for hop in found if hop[1] not in functions_of(SOURCE / hop[0])] == []
 
 
 def test_a_package_in_order_breaks_no_arrow(package: Path):

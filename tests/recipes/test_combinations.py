@@ -9,7 +9,7 @@ import torch
 from monosema.dictionaries import Spec
 from monosema.errors import InputError
 from monosema.recipes import Moment, recipes
-from monosema.recipes.learning_rate import FITS, OTHER_OPTIMISERS, auto_lr
+from monosema.recipes.learning_rate import OTHER_OPTIMISERS, auto_lr
 from monosema.recipes.matryoshka import MatryoshkaRecipe
 from monosema.recipes.recipe import Optimiser
 from monosema.recipes.topk import TopKRecipe
@@ -75,26 +75,26 @@ def test_prefixes_weigh_one_in_sum_whatever_their_weights():
 
 
 def test_every_recipe_and_optimiser_has_a_learning_rate():
-    assert set(FITS) == set(recipes)
     assert {"adam", *OTHER_OPTIMISERS} == set(Optimiser.__args__)
     for name, optimiser in product(recipes, Optimiser.__args__):
         recipe = dataclasses.replace(recipes[name](), optimiser=optimiser).fitted(AUTOENCODER, 2000, 512)
         assert isinstance(recipe.lr, float)
         assert 1e-5 < recipe.lr < 0.1
-        assert recipe.lr == auto_lr(name, optimiser, WIDTH, 2000, 512)
+        assert recipe.lr == auto_lr(recipes[name].fit, optimiser, WIDTH, 2000, 512)
 
 
 def test_the_learning_rate_follows_its_fit():
-    fit = FITS["topk"]
-    base = auto_lr("topk", "adam", 4096, 1_000_000 // 512, 512)
+    fit = TopKRecipe.fit
+    base = auto_lr(fit, "adam", 4096, 1_000_000 // 512, 512)
     assert base == pytest.approx(fit.base, rel=0.06)  # two digits
     for change, exponent in (({"width": 16_384}, fit.width), ({"batch_size": 2048}, fit.batch + fit.tokens)):
         settings = {"width": 4096, "steps": 1_000_000 // 512, "batch_size": 512} | change
-        assert auto_lr("topk", "adam", **settings) / base == pytest.approx(4**exponent, rel=0.1)
+        assert auto_lr(fit, "adam", **settings) / base == pytest.approx(4**exponent, rel=0.1)
 
 
 def test_beyond_its_range_the_fit_is_not_extrapolated():
-    assert auto_lr("topk", "adam", 8, 1, 64) == auto_lr("topk", "adam", 512, 100_000 // 128, 128)
+    fit = TopKRecipe.fit
+    assert auto_lr(fit, "adam", 8, 1, 64) == auto_lr(fit, "adam", 512, 100_000 // 128, 128)
 
 
 def test_a_learning_rate_that_is_given_is_kept():

@@ -67,7 +67,12 @@ def test_every_metric_is_on_the_page(page: Page):
         assert [definition.label, *(definition.show(m) for m in metrics)] in page.rows
     first_table = {"fve", "l1", "l0", "alive", "ce_diff", "ce_recovered"}
     described = {d.key for d in definitions} | first_table
-    assert {f.name for f in fields(Metrics)} - described == {"density_histogram", "includes_special_tokens", "sites"}
+    assert {f.name for f in fields(Metrics)} - described == {
+        "density_histogram",
+        "includes_special_tokens",
+        "sites",
+        "more",
+    }
     assert "12,345 held-out tokens; 67 special tokens" in page.text
 
 

@@ -1,6 +1,6 @@
 """Files of activations, by their endings: each reader gives tensors by hook point."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from monosema.errors import InputError
+from monosema.registry import Registry
 
+READERS: Registry[Callable[[Path], Mapping[str, Tensor]]] = Registry("file ending")
+"""From the path of a file to its tensors, by hook point."""
 NAME = "activations"
 """The hook point's name where a tensor comes without one."""
 
@@ -30,9 +33,10 @@ def load_tensors(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"{path} ends in {path.suffix!r}", expected=f"a file that ends in {' or '.join(READERS)}")
     if not path.is_file():
         raise InputError(f"no file {path}", expected=f"a {' or '.join(READERS)} file there")
-    return READERS[path.suffix](path)
+    return dict(READERS[path.suffix](path))
 
 
+@READERS.register(".npy")
 def _npy(path: Path) -> dict[str, Tensor]:
     import numpy as np
 
@@ -43,6 +47,7 @@ def _npy(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} cannot be read ({error})", expected="a .npy file of an array of floats") from None
 
 
+@READERS.register(".safetensors")
 def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -53,6 +58,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} cannot be read ({error})", expected="a whole .safetensors file") from None
 
 
+@READERS.register(".pt", ".pth")
 def _torch(path: Path) -> dict[str, Tensor]:
     from pickle import UnpicklingError
 
@@ -68,6 +74,7 @@ def _torch(path: Path) -> dict[str, Tensor]:
     return {str(name): x for name, x in named.items()}
 
 
+@READERS.register(".parquet", ".arrow", ".feather")
 def _arrow(path: Path) -> dict[str, Tensor]:
     import pyarrow as pa
 
@@ -111,14 +118,3 @@ def _as_tensor(path: Path, name: str, column: Any) -> Tensor:
         )
     values = pc.list_flatten(column).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
     return torch.tensor(values).view(len(column), lengths.pop())
-
-
-READERS = {
-    ".npy": _npy,
-    ".safetensors": _safetensors,
-    ".pt": _torch,
-    ".pth": _torch,
-    ".parquet": _arrow,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-}

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from monosema import cli
+
 _NOT_COMMANDS = {"__init__", "main", "arguments"}
 
 
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def commands() -> dict[str, str]:
     """Each command and the first line of its docstring, read without importing it: help answers at once."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted((file for folder in cli.__path__ for file in Path(folder).glob("*.py")), key=lambda file: file.stem)
     return {
         file.stem: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
         for file in files

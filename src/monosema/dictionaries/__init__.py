@@ -1,4 +1,10 @@
-"""Dictionaries: encoder map, activation function, decoder map and wiring, chosen independently; saving and loading."""
+"""Dictionaries: encoder map, activation function, decoder map and wiring, chosen independently; saving and loading.
+
+A new map or activation function is one new file here: it registers itself.
+"""
+
+import importlib
+import pkgutil
 
 from monosema.dictionaries.abs_topk import AbsTopK
 from monosema.dictionaries.activation_functions import (
@@ -23,6 +29,9 @@ from monosema.dictionaries.sites import Sites
 from monosema.dictionaries.spec import Spec, Wiring, wirings
 from monosema.dictionaries.step_kernels import step_kernels
 from monosema.dictionaries.triangular import Triangular
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "PRECISIONS",

@@ -1,5 +1,6 @@
 """All that is measured of one dictionary."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jaxtyping import Float
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Spec
 from monosema.evaluation.cross_entropy import CrossEntropy, CrossEntropySums
+from monosema.evaluation.measures import MeasureSums
 from monosema.evaluation.reconstruction import Reconstruction, ReconstructionSums
 from monosema.evaluation.sparsity import Sparsity, SparsitySums
 from monosema.evaluation.sums import Sums
@@ -28,6 +30,8 @@ class Metrics(Reconstruction, Sparsity, CrossEntropy):
     sites: tuple["SiteMetrics", ...] | None = None
     """Of each hook point by itself, where a dictionary writes several; None where it writes one. The other metrics are
     those of all that it writes, side by side: a hook point with large activations outweighs others there."""
+    more: Mapping[str, float | None] | None = None
+    """What is registered in `measures`, by name; None where nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class MetricSums:
     sparsity: SparsitySums
     cross_entropy: CrossEntropySums = field(default_factory=CrossEntropySums)
     sites: "tuple[SiteSums, ...]" = ()
+    more: MeasureSums = field(default_factory=MeasureSums)
 
     def __add__(self, other: "MetricSums") -> "MetricSums":
         return MetricSums(
@@ -75,6 +80,7 @@ class MetricSums:
             self.sparsity + other.sparsity,
             self.cross_entropy + other.cross_entropy,
             tuple(a + b for a, b in zip(self.sites, other.sites, strict=True)),
+            self.more + other.more,
         )
 
     def evaluation(
@@ -91,5 +97,6 @@ class MetricSums:
             includes_special_tokens=includes_special_tokens,
             l0_per_block=tuple(density.view(spec.blocks, -1).sum(1).tolist()) if spec.blocks > 1 else None,
             sites=tuple(map(SiteSums.metrics, self.sites, spec.writes)) if self.sites else None,
+            more=self.more.metrics(),
         )
         return Evaluation(metrics, density)

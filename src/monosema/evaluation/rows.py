@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
+from monosema.evaluation.measures import Measured, measure_sums
 from monosema.evaluation.metrics import Evaluation, MetricSums, SiteSums
 from monosema.evaluation.reconstruction import reconstruction_sums
 from monosema.evaluation.sparsity import sparsity_sums
@@ -60,7 +61,8 @@ def measure_rows(
             raise InputError("a dictionary that yields NaN or infinity", expected="finite reconstructions")
         sites = _of_sites(dictionary.spec.sizes_out, target_slab, prediction, mean)
         whole = reconstruction_sums(target_slab, prediction, mean)
-        parts.append(MetricSums(whole, sparsity_sums(codes), sites=sites))
+        more = measure_sums(Measured(codes, target_slab, prediction, mean))
+        parts.append(MetricSums(whole, sparsity_sums(codes), sites=sites, more=more))
         predictions.append(prediction)
     return add_up(parts), torch.cat(predictions)
 

@@ -41,11 +41,6 @@ class Plan:
         """Whether memory holds what the run is expected to need."""
         return sum(self.device.values()) <= self.device_memory and sum(self.host.values()) <= self.host_memory
 
-    @property
-    def cannot_fit(self) -> bool:
-        """Whether memory does not even hold what is there all the time."""
-        return self.least > self.device_memory
-
 
 def plan(work: Workload, hardware: Hardware, mesh: Mesh) -> Plan:
     """What a run costs on so many devices.

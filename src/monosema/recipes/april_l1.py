@@ -7,6 +7,7 @@ import torch
 
 from monosema.dictionaries import ActivationFunction, Dictionary, ReLU, initialise_
 from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
 from monosema.recipes.sums import l1
@@ -22,6 +23,8 @@ class AprilL1Recipe(Penalised):
     """
 
     name: ClassVar[str] = "april_l1"
+    fit: ClassVar[Fit] = Fit(4.5e-3)
+    step_cost: ClassVar[float] = 1.2
     subtracts_input_bias: ClassVar[bool] = False
     norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
     unit_norm: ClassVar[bool] = False

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, ReLU
 from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, squared_error
 
@@ -29,6 +30,7 @@ class EntropyRecipe(Penalised):
     """L = R + λ s(t) H(f / Σf), f = relu((x − b_dec) W_enc + b_enc); unit decoder rows. An experiment."""
 
     name: ClassVar[str] = "entropy"
+    fit: ClassVar[Fit] = Fit(1e-3)
     usual_sparsity: ClassVar[float] = 0.02
     # Features drift towards density while the learning rate falls, so the controller is stiffer near its goal, and from
     # afar as calm as any other.

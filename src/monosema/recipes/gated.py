@@ -9,6 +9,7 @@ from torch import Tensor
 from monosema.dictionaries import ActivationFunction, Gated
 from monosema.kernels import RaggedCodes
 from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, squared_error
 from monosema.recipes.sums import l1
@@ -23,6 +24,7 @@ class GatedFamily(Penalised):
     """
 
     usual_sparsity: ClassVar[float] = 0.05
+    step_cost: ClassVar[float] = 1.6
 
     encoder_scale: float = 0.3
     """Size of the encoder at the start, where it is the decoder's transpose times this."""
@@ -60,6 +62,7 @@ class GatedRecipe(GatedFamily):
     """L = R + λ s(t) ‖relu(π_gate)‖₁ + ‖y − x̂_frozen(relu(π_gate))‖²; unit decoder rows, frozen in the last term."""
 
     name: ClassVar[str] = "gated"
+    fit: ClassVar[Fit] = Fit(6e-3, batch=0.6)
 
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R, the L1 norm of the gate, and the auxiliary reconstruction."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 from monosema.dictionaries import ActivationFunction, Gated
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.gated import auxiliary_error, opened
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.p_anneal import Annealed
 from monosema.recipes.recipe import recipes, squared_error
 
@@ -16,6 +17,7 @@ class GatedAnnealRecipe(Annealed):
     """L = R + λ s(t) Σ_j relu(π_gate)_j^p + ‖y − x̂_frozen(relu(π_gate))‖²; p from 1 down to 0.2; unit decoder rows."""
 
     name: ClassVar[str] = "gated_anneal"
+    fit: ClassVar[Fit] = Fit(6e-3)
 
     def activation(self, width: int) -> ActivationFunction:
         """Gated."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.gated import GatedFamily, auxiliary_error, opened
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.recipe import recipes, squared_error
 from monosema.recipes.sums import l1
 
@@ -19,6 +20,7 @@ class GatedRiL1Recipe(GatedFamily):
     """
 
     name: ClassVar[str] = "gated_ri_l1"
+    fit: ClassVar[Fit] = Fit(6e-3)
     unit_norm: ClassVar[bool] = False
 
     frozen: bool = False

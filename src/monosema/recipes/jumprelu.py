@@ -11,6 +11,7 @@ from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, Prea
 from monosema.kernels import RaggedCodes, SparseCodes
 from monosema.ranks import Ranks
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import USUAL_L0, Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
 
@@ -30,6 +31,7 @@ class JumpReLUFamily(Penalised):
     start_share: ClassVar[float | None] = None
     """Share of the features that are active at the start with an automatic threshold; None for a third of those that
     are wanted."""
+    step_cost: ClassVar[float] = 3.6
 
     threshold: float | Literal["auto"] = "auto"
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
@@ -118,6 +120,7 @@ class JumpReLURecipe(JumpReLUFamily):
     """
 
     name: ClassVar[str] = "jumprelu"
+    fit: ClassVar[Fit] = Fit(6e-3)
     usual_sparsity: ClassVar[float] = 1e-3
     start_share: ClassVar[float | None] = 1 / 4  # all features then learn something before most of them fall silent
 

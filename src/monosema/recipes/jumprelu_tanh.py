@@ -10,6 +10,7 @@ from torch import Tensor
 from monosema.dictionaries import Dictionary, Preactivations, initialise_
 from monosema.recipes.exchange import Forward, Moment, Term
 from monosema.recipes.jumprelu import JumpReLUFamily, jumprelu_of
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.recipe import recipes, require, squared_error
 from monosema.recipes.sums import scaled
 
@@ -27,6 +28,7 @@ class JumpReLUTanhRecipe(JumpReLUFamily):
     """
 
     name: ClassVar[str] = "jumprelu_tanh"
+    fit: ClassVar[Fit] = Fit(5e-3)
     norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
     unit_norm: ClassVar[bool] = False
     usual_sparsity: ClassVar[float] = 1.0

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from monosema.dictionaries import ActivationFunction, ReLU
 from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, squared_error
 from monosema.recipes.sums import l1
@@ -20,6 +21,7 @@ class L1Recipe(Penalised):
     """
 
     name: ClassVar[str] = "l1"
+    fit: ClassVar[Fit] = Fit(6e-3)
     usual_sparsity: ClassVar[float] = 0.05
 
     bias_init: Literal["mean", "geometric_median", "zero"] = "geometric_median"

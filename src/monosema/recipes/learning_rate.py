@@ -1,4 +1,4 @@
-"""The learning rate by default: a rule over recipe, width, batch size and length of run.
+"""The learning rate by default: a rule over recipe, width, batch size and length of run. Each recipe has its `fit`.
 
 `benchmarks/sweep.py rates` compares it with the best of a sweep: of `topk`, `gated`, `jumprelu`, `april_l1` and Muon
 it comes within two per cent. Those of `topk`, `batch_topk`, `matryoshka` and `l1` are the best of the rates in
@@ -22,35 +22,27 @@ class Fit(NamedTuple):
     tokens: float = -0.2
 
 
-FITS = {
-    "topk": Fit(7e-3),
-    "batch_topk": Fit(7e-3),
-    "matryoshka": Fit(7e-3),
-    "hierarchical_topk": Fit(7e-3),
-    "april_l1": Fit(4.5e-3),
-    "l1": Fit(6e-3),
-    "p_anneal": Fit(4e-3),
-    "entropy": Fit(1e-3),
-    "gated": Fit(6e-3, batch=0.6),
-    "gated_ri_l1": Fit(6e-3),
-    "gated_anneal": Fit(6e-3),
-    "jumprelu": Fit(6e-3),
-    "jumprelu_tanh": Fit(5e-3),
-}
 OTHER_OPTIMISERS = {
     "muon": Fit(2e-2, width=0.0),
     "signum": Fit(1e-3),
     "schedule_free": Fit(3e-3),
 }
 
-
 RANGES = {"width": (512, 65_536), "batch": (128, 8192), "tokens": (100_000, 1_000_000_000)}
 """Where the fit is trusted; beyond, the rate is that of the nearest end."""
 
 
-def auto_lr(recipe: str, optimiser: str, width: int, steps: int, batch_size: int) -> float:
-    """The learning rate for one dictionary and run, to two significant digits."""
-    fit = FITS[recipe] if optimiser == "adam" else OTHER_OPTIMISERS[optimiser]
+def auto_lr(fit: Fit, optimiser: str, width: int, steps: int, batch_size: int) -> float:
+    """The learning rate for one dictionary and run, to two significant digits.
+
+    Args:
+        fit: the recipe's, with Adam; the other optimisers have one each, whatever the recipe.
+        optimiser: its name.
+        width: of the dictionary.
+        steps: of the run.
+        batch_size: tokens per step.
+    """
+    fit = fit if optimiser == "adam" else OTHER_OPTIMISERS[optimiser]
     relative = {
         "width": _within("width", width) / WIDTH,
         "batch": _within("batch", batch_size) / BATCH,

@@ -31,6 +31,7 @@ class MatryoshkaRecipe(BatchTopKFamily):
     """
 
     name: ClassVar[str] = "matryoshka"
+    step_cost: ClassVar[float] = 1.3
 
     prefixes: tuple[float, ...] = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1.0)
     """Where the prefixes end, as fractions of the width; the last is 1."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monosema.dictionaries import ActivationFunction, ReLU
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.penalised import Penalised
 from monosema.recipes.recipe import recipes, require, squared_error
 from monosema.recipes.sums import Codes, l1
@@ -83,6 +84,7 @@ class PAnnealRecipe(Annealed):
     """L = R + λ s(t) Σ_j f_j^p, f = relu((x − b_dec) W_enc + b_enc); p from 1 down to 0.2; unit decoder rows."""
 
     name: ClassVar[str] = "p_anneal"
+    fit: ClassVar[Fit] = Fit(4e-3)
 
     def activation(self, width: int) -> ActivationFunction:
         """ReLU."""

@@ -17,7 +17,7 @@ from monosema.recipes.auxk import auxk_loss
 from monosema.recipes.constraints import align_, normalise_decoder_, project_aligned_gradient_, project_gradient_
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
 from monosema.recipes.ghost import ghost_loss
-from monosema.recipes.learning_rate import auto_lr
+from monosema.recipes.learning_rate import Fit, auto_lr
 from monosema.recipes.schedules import decay, ramp
 from monosema.registry import Registry
 
@@ -48,6 +48,11 @@ class Recipe(ABC):
     """Whether the decoder's rows are kept at norm one."""
     divides: ClassVar[bool] = True
     """Whether ranks can each have a part of the features."""
+    fit: ClassVar[Fit] = Fit(6e-3)
+    """What `lr: auto` means with Adam. This one is a guess, for recipes that no sweep has fitted."""
+    step_cost: ClassVar[float] = 1.0
+    """How much longer a step takes than one of topk, for `monosema plan`: as measured on a CPU at width 16,384
+    (docs/performance.md); nearly as long where none is given."""
 
     lr: float | Literal["auto"] = "auto"
     """Peak learning rate; auto chooses it by recipe, optimiser, width, batch size and length of the run."""
@@ -157,7 +162,7 @@ class Recipe(ABC):
             )
         if self.lr != "auto":
             return self
-        return replace(self, lr=auto_lr(self.name, self.optimiser, spec.width, steps, batch_size))
+        return replace(self, lr=auto_lr(self.fit, self.optimiser, spec.width, steps, batch_size))
 
     def initialise_(self, dictionary: Dictionary, generator: torch.Generator) -> None:
         """Fills the weights; the learner sets the biases from data afterwards."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from monosema.dictionaries import ActivationFunction, Dictionary, Preactivations, Spec, TopK
 from monosema.kernels import SparseCodes
 from monosema.recipes.exchange import Forward, Moment, Term
+from monosema.recipes.learning_rate import Fit
 from monosema.recipes.recipe import Recipe, recipes, require, squared_error
 from monosema.recipes.schedules import ramp
 
@@ -19,6 +20,8 @@ class TopKFamily(Recipe):
 
     L = R + α · AuxK, with R = mean ‖y − x̂‖² and decoder rows of unit norm.
     """
+
+    fit: ClassVar[Fit] = Fit(7e-3)
 
     encoder_lr: float = 0.3
     """Learning rate of the encoder's matrix, relative to that of all else."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from monosema.evaluation import Metrics, measures
+
 ABSENT = "–"
 
 
@@ -36,10 +38,22 @@ class Definition(NamedTuple):
     meaning: str
     form: Callable[[Any], str]
 
-    def show(self, metrics: object) -> str:
-        """The metric's value as text."""
-        value = getattr(metrics, self.key)
+    def value(self, metrics: Metrics) -> Any:
+        """Its value; None where there is none."""
+        return getattr(metrics, self.key)
+
+    def show(self, metrics: Metrics) -> str:
+        """Its value as text."""
+        value = self.value(metrics)
         return ABSENT if value is None else self.form(value)
+
+
+class Registered(Definition):
+    """A metric that is registered in `monosema.evaluation.measures`."""
+
+    def value(self, metrics: Metrics) -> float | None:
+        """Its value; None where there is none."""
+        return (metrics.more or {}).get(self.key)
 
 
 DETAILS = {
@@ -77,4 +91,10 @@ DETAILS = {
         Definition("predicted_tokens", "Predicted", "tokens over which cross-entropy is averaged", count),
     ),
 }
-"""The metrics of the second table, in groups."""
+"""Those that every dictionary has, in groups."""
+
+
+def details() -> dict[str, tuple[Definition, ...]]:
+    """The metrics of the second table, in groups, and those that are registered behind them."""
+    own = tuple(Registered(name, measure.label, measure.meaning, number) for name, measure in measures.items())
+    return {**DETAILS, "More": own}

@@ -13,7 +13,7 @@ from monosema.analysis.render import one_line
 from monosema.config import to_dict
 from monosema.evaluation import sites_table, table_rows, together_table
 from monosema.files import write_atomically, write_text
-from monosema.runs.definitions import DETAILS, percent
+from monosema.runs.definitions import details, percent
 from monosema.runs.drawing import DARK, LIGHT, Picture, Series, family_series, series_of
 from monosema.runs.families import Family, families
 from monosema.runs.pictures import density_picture, share_picture, tradeoff_pictures, training_pictures
@@ -137,11 +137,11 @@ def _lead(result: RunResult) -> str:
 def _details(result: RunResult, sections: Sequence[Section]) -> Iterator[tuple[str, list[tuple[str, str, list[str]]]]]:
     """Groups of rows: label, meaning, and the value of each dictionary; rows without any value are left out."""
     metrics = [result.metrics[section.series.name] for section in sections]
-    for group, definitions in DETAILS.items():
+    for group, definitions in details().items():
         rows = [
             (definition.label, definition.meaning, [definition.show(m) for m in metrics])
             for definition in definitions
-            if any(getattr(m, definition.key) is not None for m in metrics)
+            if any(definition.value(m) is not None for m in metrics)
         ]
         if rows:
             yield group, rows

@@ -23,9 +23,6 @@ CONTEXT_BATCH = 16
 """Contexts in a pass of the model."""
 MOMENTS = {"adam": 2, "muon": 1, "signum": 1, "schedule_free": 2}
 """Numbers that each optimiser keeps for a parameter; of Muon's, few lie outside matrices and are Adam's."""
-FACTORS = {"matryoshka": 1.3, "jumprelu": 3.6, "jumprelu_tanh": 3.6, "gated": 1.6, "gated_ri_l1": 1.6, "april_l1": 1.2}
-"""How much longer steps of some recipes take than those of topk, as measured on a CPU at width 16,384
-(docs/performance.md); of those that are not named, nearly as long."""
 UNKNOWN_L0 = 64.0
 """Active features where a coefficient decides about them."""
 
@@ -87,7 +84,7 @@ def shape_of(config: DictionaryConfig, widths: Mapping[str, int]) -> DictionaryS
         transcoder=spec.wiring != "autoencoder",
         aux=recipe.aux > 0,
         dense=not isinstance(recipe, TopKFamily),
-        factor=FACTORS.get(recipe.name, 1.0),
+        factor=recipe.step_cost,
     )
 
 
