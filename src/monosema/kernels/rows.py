@@ -26,5 +26,5 @@ def turned(x: Float[Tensor, "*rows d"], axes: Float[Tensor, "*blocks d d"]) -> F
     """`x A`; of blocks of coordinates, each by its own axes."""
     if axes.ndim == 2:
         return x @ axes
-    cut = x.reshape(-1, len(axes), 1, axes.shape[1])
-    return (cut @ axes).reshape(x.shape)
+    cut = x.reshape(-1, len(axes), axes.shape[1]).transpose(0, 1)
+    return torch.bmm(cut, axes).transpose(0, 1).reshape(x.shape)
