@@ -36,6 +36,12 @@ def both(model: Path, second: Path, corpus: Path) -> dict[str, Any]:
     return {"model": str(model), "second": str(second), "text": str(corpus)}
 
 
+def command(*words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert ended.value.code == 0
+
+
 def test_a_crosscoder_of_two_models_is_measured_and_reported_and_measured_again(both, model: Path, tmp_path: Path):
     result = run(small_run(DIFF, MLP, **both, evaluate_every=512), tmp_path / "run")
     metrics = result.metrics["diff"]
@@ -62,26 +68,28 @@ def test_evaluate_takes_another_second_model(both, second: Path, tmp_path: Path,
     moved = shutil.copytree(second, tmp_path / "moved")
     result = run(small_run(DIFF, **{**both, "second": str(moved)}), tmp_path / "run")
     shutil.rmtree(moved)
-    main(["evaluate", str(tmp_path / "run"), "--second", str(second), "--device", "cpu", "--json"])
+    command("evaluate", str(tmp_path / "run"), "--second", str(second), "--device", "cpu", "--json")
     found = json.loads(capsys.readouterr().out)["diff"]
     assert found["fve"] == result.metrics["diff"].fve
 
 
 def test_the_command_line_reads_a_second_model(both, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["--site", SITE, "--wiring", "crosscoder", "--recipe", "batch_topk", "--k", "4"]
-    main(["train", "--out", str(tmp_path / "run"), *words, *options(**both)])
+    command("train", "--out", str(tmp_path / "run"), *words, *options(**both))
     assert "second.resid_post.1" in capsys.readouterr().out
 
 
 def test_a_model_and_itself_share_every_feature(both, model: Path, tmp_path: Path):
-    same = replace(DIFF, site="resid_post.1 & second.resid_post.1")
-    result = run(small_run(same, **{**both, "second": str(model)}), tmp_path / "run")
+    """Directions start apart, and training brings them together."""
+    same = replace(DIFF, site="resid_post.1 & second.resid_post.1", width=8, recipe=recipe("batch_topk", k=4, lr=1e-2))
+    result = run(small_run(same, **{**both, "second": str(model), "tokens": 16_384}), tmp_path / "run")
     shares, sites = result.shares["diff"], result.metrics["diff"].sites
-    assert shares.sub(0.5).abs().max() < 1e-4
+    assert shares.sub(0.5).abs().max() < 0.01
     assert sites is not None
-    assert sites[0].fve == pytest.approx(sites[1].fve, rel=1e-4)
-    assert sites[0].ce_spliced == pytest.approx(sites[1].ce_spliced, rel=1e-4)
-    assert result.metrics["diff"].fve == pytest.approx(sites[0].fve, rel=1e-4)
+    assert sites[0].fve == pytest.approx(sites[1].fve, abs=0.005)
+    assert sites[0].ce_clean == sites[1].ce_clean
+    assert sites[0].ce_spliced == pytest.approx(sites[1].ce_spliced, abs=0.001)
+    assert result.metrics["diff"].fve == pytest.approx((sites[0].fve + sites[1].fve) / 2, abs=1e-6)
 
 
 def test_interrupted_it_goes_on_to_the_same_bits(both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,7 +106,7 @@ def test_interrupted_it_goes_on_to_the_same_bits(both, tmp_path: Path, monkeypat
         patch.setattr(ProgressBar, "on_step", stop)
         with pytest.raises(Interrupted):
             run(config, tmp_path / "parts")
-    with pytest.raises(InputError, match="second = .* to go on with a run"):
+    with pytest.raises(InputError, match=r"second = .* to go on with a run"):
         run(replace(config, second=both["model"]), tmp_path / "parts", resume=True)
     run(config, tmp_path / "parts", resume=True)
     (whole, parts) = (tmp_path / run / "dictionaries" / "diff" / "dictionary.safetensors" for run in ("whole", "parts"))
