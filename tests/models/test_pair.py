@@ -157,7 +157,7 @@ def test_another_token_may_end_a_text_and_is_special_in_both(tiny: LoadedModel):
 
 
 def test_contexts_that_only_one_of_them_takes_are_refused(tiny: LoadedModel):
-    module = deepcopy(tiny.module)
+    module: Any = deepcopy(tiny.module)
     module.config.max_position_embeddings = 64
     pair = ModelPair(tiny, LoadedModel(module, tiny.tokenizer, "short", tiny.family))
     assert pair.max_context == 64
