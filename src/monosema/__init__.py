@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from monosema.evaluation import evaluate, evaluate_rows, splice
     from monosema.formats import for_evaluators, load_all, save_as
     from monosema.hub import load
-    from monosema.models import Replacement, load_model, read, replacing
+    from monosema.models import ModelPair, Replacement, load_model, read, replacing
     from monosema.recipes import Recipe
     from monosema.runs import DictionaryConfig, RunConfig, run
     from monosema.training import Learner, train
@@ -43,7 +43,7 @@ _ROOMS = {
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
     "formats": ("for_evaluators", "load_all", "save_as"),
     "hub": ("load",),
-    "models": ("Replacement", "load_model", "read", "replacing"),
+    "models": ("ModelPair", "Replacement", "load_model", "read", "replacing"),
     "recipes": ("Recipe",),
     "runs": ("DictionaryConfig", "RunConfig", "run"),
     "training": ("Learner", "train"),
@@ -58,6 +58,7 @@ __all__ = [
     "IterableSource",
     "Learner",
     "MixedContexts",
+    "ModelPair",
     "ModelSource",
     "Recipe",
     "Replacement",

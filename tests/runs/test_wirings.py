@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from monosema.config import load_yaml
 from monosema.errors import InputError
 from monosema.formats import load
-from monosema.models import load_model, width_of
+from monosema.models import ModelPair, load_model, width_of
 from monosema.runs import DictionaryConfig, Interrupted, RunConfig, run
 from monosema.runs.evaluate import evaluate_folder, evaluate_folder_together
 from monosema.runs.harvest import harvest
@@ -30,7 +30,8 @@ TRANSCODERS = tuple(
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_published_configuration_is_one_of_the_embedded_model(path: Path):
     config = load_yaml(RunConfig, path)
-    model = load_model("tiny", device="cpu")
+    tiny = load_model("tiny", device="cpu")
+    model = ModelPair(tiny, tiny) if config.second else tiny
     widths = {point: width_of(model, point) for point in config.points}
     heads = {point: n for point in config.points if (n := model.heads_at(point))}
     again = resolve(config, widths, "float32", heads)

@@ -22,19 +22,19 @@ SMALL: dict[str, Any] = {
 }
 
 
-def save_model(folder: Path, d: int = D) -> Path:
+def save_model(folder: Path, d: int = D, seed: int = 0, longest: int = 64) -> Path:
     """A random GPT-NeoX of two layers, with the embedded model's tokeniser."""
     from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.PATH)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = GPTNeoXConfig(
         vocab_size=len(tokenizer),
         hidden_size=d,
         num_hidden_layers=LAYERS,
         num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=64,
+        max_position_embeddings=longest,
         use_parallel_residual=False,
     )
     GPTNeoXForCausalLM(config).save_pretrained(folder)

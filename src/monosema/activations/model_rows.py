@@ -13,7 +13,7 @@ from monosema.errors import InputError
 from monosema.models import read
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import Readable
 
 
 class ModelRows:
@@ -28,7 +28,7 @@ class ModelRows:
         InputError: a hook point that is unknown, or none.
     """
 
-    def __init__(self, model: "LoadedModel", points: Sequence[str], keep: Keep):
+    def __init__(self, model: "Readable", points: Sequence[str], keep: Keep):
         if isinstance(points, str) or not points:
             raise InputError(f"hook points {points!r}", expected="a list with at least one name")
         self.model, self.keep = model, keep

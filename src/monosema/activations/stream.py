@@ -17,7 +17,7 @@ from monosema.errors import InputError
 from monosema.progress import progress
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import Readable
 
 
 class ModelSource:
@@ -29,7 +29,7 @@ class ModelSource:
     `device.keep_freed_memory`.
 
     Args:
-        model: what reads.
+        model: what reads, or two models.
         contexts: what it reads.
         points: hook points, by any of their names; batches are keyed by the names given.
         batch_size: rows in a batch.
@@ -46,7 +46,7 @@ class ModelSource:
 
     def __init__(
         self,
-        model: "LoadedModel",
+        model: "Readable",
         contexts: Contexts | MixedContexts,
         points: Sequence[str],
         *,
@@ -149,7 +149,7 @@ class ModelSource:
         return only(kept, rows)
 
 
-def check_contexts(model: "LoadedModel", length: int, context_batch: int, keep: Keep) -> None:
+def check_contexts(model: "Readable", length: int, context_batch: int, keep: Keep) -> None:
     """Refuses contexts that a model cannot read, or of which nothing would be kept.
 
     Raises:

@@ -17,7 +17,7 @@ from monosema.models import read
 from monosema.progress import progress
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import Readable
 
 _CONTEXTS = 8  # contexts run at once
 
@@ -43,7 +43,7 @@ class Example:
 @torch.no_grad()
 def top_examples(
     dictionary: Dictionary,
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Int[Tensor, "n length"],
     features: Sequence[int],
     n: int = 5,
@@ -93,7 +93,7 @@ class _Peaks(NamedTuple):
 
 def _strongest_peaks(
     dictionary: Dictionary,
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Int[Tensor, "n length"],
     features: Sequence[int],
     n: int,
@@ -114,7 +114,7 @@ def _strongest_peaks(
 
 
 def _values(
-    dictionary: Dictionary, model: "LoadedModel", ids: Int[Tensor, "batch position"], features: Sequence[int]
+    dictionary: Dictionary, model: "Readable", ids: Int[Tensor, "batch position"], features: Sequence[int]
 ) -> Float[Tensor, "batch position feature"]:
     """How strong the features are, on the CPU; 0 at special tokens."""
     point = " & ".join(dictionary.spec.reads)
@@ -137,7 +137,7 @@ def _example(
     peaks: _Peaks,
     row: int,
     column: int,
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Int[Tensor, "n length"],
     window: tuple[int, int],
 ) -> Example:

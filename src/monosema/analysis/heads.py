@@ -13,7 +13,7 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import Readable
 
 PER_HEAD = 64
 """Features of a head that are compared: those that fire most often, on at most `DENSE` of the tokens."""
@@ -122,9 +122,12 @@ def chosen_features(density: Float[Tensor, " width"], heads: int) -> list[Int[Te
 
 
 @torch.no_grad()
-def written(dictionary: Dictionary, model: "LoadedModel", features: Int[Tensor, " some"]) -> Float[Tensor, "some d"]:
+def written(dictionary: Dictionary, model: "Readable", features: Int[Tensor, " some"]) -> Float[Tensor, "some d"]:
     """What features of `attn_z` add to the stream: their directions through the output projection."""
-    project = model.module.get_submodule(model.point(dictionary.spec.writes[0]).path)
+    owned = model.owner(dictionary.spec.writes[0])
+    assert owned is not None  # it writes attn_z of one model, as `check_heads` has seen
+    owner, point = owned
+    project = owner.module.get_submodule(owner.point(point).path)
     weight = dictionary.W_dec.to(model.device, model.dtype)
     codes = torch.eye(len(features), device=model.device, dtype=model.dtype)
     directions = dictionary.decoder.apply_some(codes, weight, features.to(model.device))
@@ -183,7 +186,7 @@ def _heads(
         )
 
 
-def check_heads(dictionary: Dictionary, model: "LoadedModel") -> int:
+def check_heads(dictionary: Dictionary, model: "Readable") -> int:
     """The number of heads, if the dictionary has a block for each where they lie side by side.
 
     Raises:

@@ -19,6 +19,8 @@ class Evaluate:
     """A dictionary's folder, or a run's."""
     model: str | None = None
     """Measure on this model instead of the one that the dictionary was trained on."""
+    second: str | None = None
+    """Measure on this second model, for dictionaries of two."""
     text: str | None = None
     """Measure on this text instead of the held-out part of the training text."""
     activations: str | None = None

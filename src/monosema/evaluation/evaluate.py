@@ -21,13 +21,13 @@ from monosema.models import PREPROCESSING, Replacement, check_preprocessing, par
 from monosema.progress import Progress, progress
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import LoadedModel, Readable
 
 
 @torch.no_grad()
 def evaluate(
     dictionaries: Mapping[str, Dictionary],
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Int[Tensor, "n length"],
     *,
     skip_special: bool = True,
@@ -41,11 +41,12 @@ def evaluate(
     Args:
         dictionaries: by name. What is written to several hook points is measured as a whole, with all of them replaced
             at once by what the dictionary makes of a pass without it, and at each of them alone.
-        model: what they are measured in.
+        model: what they are measured in. Of two models, cross-entropy is that of the one whose hook points are written,
+            and None where they are of both.
         contexts: held-out token ids.
         skip_special: neither measure nor replace activations at the model's special tokens.
         batch_contexts: contexts run at once; the results do not depend on it. Memory holds two tensors of logits
-            `[batch_contexts, length, vocabulary]`, and the activations.
+            `[batch_contexts, length, vocabulary]`, or three of two models, and the activations.
 
     Raises:
         InputError: an unknown hook point, a dictionary that does not fit its hook point, activations that are not
@@ -62,7 +63,7 @@ def evaluate(
         batches = partial(_batches, model, contexts.split(batch_contexts), special=special, bar=bar)
         means = means_of({point: batch.rows(point) for point in writes} for batch in batches(points=writes))
         for batch in batches(points=points):
-            baselines = _baselines(model, batch, means) if model.predicts_next else None
+            baselines = _baselines(model, batch, means)
             for name, dictionary in dictionaries.items():
                 part = _measure(dictionary, *wires[name], model, batch, means, baselines)
                 totals[name] = totals[name] + part if name in totals else part
@@ -86,14 +87,17 @@ class _Batch:
         """The activations that are measured."""
         return self.activations[point][self.kept]
 
-    def logits_with(self, model: "LoadedModel", point: str, rows: Tensor) -> Float[Tensor, "batch position vocabulary"]:
-        """The model's logits when `rows` flow on from `point` in place of `self.rows(point)`."""
+    def logits_with(self, model: "Readable", point: str, rows: Tensor) -> Float[Tensor, "batch position vocabulary"]:
+        """The logits of the model that `point` is in, when `rows` flow on from it in place of `self.rows(point)`."""
+        owned = model.owner(point)
+        assert owned is not None
+        owner, local = owned
         flows = self.activations[point].clone()
         flows[self.kept] = rows.to(flows.dtype)
-        parts = parsed(point).parts
-        pieces = flows.split([width_of(model, part) for part in parts] if len(parts) > 1 else flows.shape[-1], dim=-1)
-        with replacing(model, [_constant(part, piece) for part, piece in zip(parts, pieces, strict=True)]):
-            return model.logits(self.ids)
+        parts = parsed(local).parts
+        pieces = flows.split([width_of(owner, part) for part in parts] if len(parts) > 1 else flows.shape[-1], dim=-1)
+        with replacing(owner, [_constant(part, piece) for part, piece in zip(parts, pieces, strict=True)]):
+            return owner.logits(self.ids)
 
 
 def _constant(point: str, flows: Tensor) -> Replacement:
@@ -101,17 +105,24 @@ def _constant(point: str, flows: Tensor) -> Replacement:
 
 
 @dataclass(frozen=True)
-class _Baselines:
-    """What a batch's runs without a dictionary gave: logits, and sums of losses by hook point written."""
+class _Clean:
+    """A model as it is, on a batch: its logits, and the sum of their losses."""
 
     logits: Float[Tensor, "batch position vocabulary"]
-    clean: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class _Baselines:
+    """What a batch's runs without a dictionary gave, by model; and sums of losses, by hook point of such a model."""
+
+    clean: "dict[LoadedModel, _Clean]"
     zero: dict[str, float]
     mean: dict[str, float]
 
 
 def _batches(
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Sequence[Int[Tensor, "batch length"]],
     points: Sequence[str],
     special: Collection[int],
@@ -133,27 +144,32 @@ def _batches(
         bar.advance(ids.numel())
 
 
-def _baselines(model: "LoadedModel", batch: _Batch, means: Mapping[str, Tensor]) -> _Baselines:
-    logits = model.logits(batch.ids)
-    zero, mean = {}, {}
+def _baselines(model: "Readable", batch: _Batch, means: Mapping[str, Tensor]) -> _Baselines:
+    """Of models that predict the next token, and the hook points of one such model alone."""
+    found = _Baselines({}, {}, {})
     for point, x in means.items():
-        zero[point] = next_token_loss(batch.logits_with(model, point, torch.zeros_like(x)), batch.ids)
-        mean[point] = next_token_loss(batch.logits_with(model, point, x), batch.ids)
-    return _Baselines(logits, next_token_loss(logits, batch.ids), zero, mean)
+        owned = model.owner(point)
+        if owned is None or not owned[0].predicts_next:
+            continue
+        owner, _ = owned
+        if owner not in found.clean:
+            logits = owner.logits(batch.ids)
+            found.clean[owner] = _Clean(logits, next_token_loss(logits, batch.ids))
+        found.zero[point] = next_token_loss(batch.logits_with(model, point, torch.zeros_like(x)), batch.ids)
+        found.mean[point] = next_token_loss(batch.logits_with(model, point, x), batch.ids)
+    return found
 
 
 def _measure(
     dictionary: Dictionary,
     reads: str,
     writes: str,
-    model: "LoadedModel",
+    model: "Readable",
     batch: _Batch,
     means: Mapping[str, Tensor],
-    baselines: _Baselines | None,
+    baselines: _Baselines,
 ) -> MetricSums:
     sums, prediction = measure_rows(dictionary, batch.rows(reads), batch.rows(writes), means[writes])
-    if baselines is None:
-        return sums
     spec, sites = dictionary.spec, sums.sites
     if sites:
         parts = zip(sites, spec.writes, prediction.split(spec.sizes_out, 1), strict=True)
@@ -164,24 +180,28 @@ def _measure(
 
 
 def _losses(
-    model: "LoadedModel", batch: _Batch, baselines: _Baselines, point: str, rows: Float[Tensor, "kept _"]
+    model: "Readable", batch: _Batch, baselines: _Baselines, point: str, rows: Float[Tensor, "kept _"]
 ) -> CrossEntropySums:
-    """What `splice` does, with the reconstructions that are at hand."""
+    """What `splice` does, with the reconstructions that are at hand; nothing where no one model's loss is measured."""
+    owned = model.owner(point)
+    if owned is None or owned[0] not in baselines.clean:
+        return CrossEntropySums()
+    clean = baselines.clean[owned[0]]
     logits = batch.logits_with(model, point, rows)
     return CrossEntropySums(
         tokens=batch.ids[:, 1:].numel(),
-        clean=baselines.clean,
+        clean=clean.loss,
         spliced=next_token_loss(logits, batch.ids),
         zero=baselines.zero[point],
         mean=baselines.mean[point],
-        kl=next_token_kl(baselines.logits, logits),
+        kl=next_token_kl(clean.logits, logits),
     )
 
 
 def check_fits(
     dictionaries: Mapping[str, Dictionary],
     wires: Mapping[str, tuple[str, str]],
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Tensor,
     batch_contexts: int,
 ) -> None:

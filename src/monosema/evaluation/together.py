@@ -16,17 +16,17 @@ from monosema.evaluation.cross_entropy import CrossEntropy, CrossEntropySums, ne
 from monosema.evaluation.evaluate import check_fits
 from monosema.evaluation.rows import in_evaluation_mode, means_of
 from monosema.evaluation.splice import hook_points, splice
-from monosema.models import Replacement, read, replacing, written_at
+from monosema.models import ModelPair, Replacement, read, replacing, written_at
 from monosema.progress import progress
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import LoadedModel, Readable
 
 
 @torch.no_grad()
 def evaluate_together(
     dictionaries: Mapping[str, Dictionary],
-    model: "LoadedModel",
+    model: "Readable",
     contexts: Int[Tensor, "n length"],
     *,
     skip_special: bool = True,
@@ -40,8 +40,10 @@ def evaluate_together(
 
     Raises:
         InputError: as in `evaluate`; two dictionaries that write one hook point; a crosscoder, which `splice` refuses;
-            a model that predicts no next token.
+            two models; a model that predicts no next token.
     """
+    if isinstance(model, ModelPair):
+        raise InputError(f"all dictionaries at once in {model.name}", expected="one model, whose loss is measured")
     wires = {name: hook_points(dictionary) for name, dictionary in dictionaries.items()}
     check_fits(dictionaries, wires, model, contexts, batch_contexts)
     points = [write for dictionary in dictionaries.values() for write in dictionary.spec.writes]

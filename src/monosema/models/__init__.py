@@ -6,6 +6,7 @@ from monosema.models.families import Family, families
 from monosema.models.hook_points import HookPoint
 from monosema.models.load import load_model
 from monosema.models.loaded import LoadedModel
+from monosema.models.pair import ModelPair, Readable, of_second
 from monosema.models.preprocessing import METADATA as PREPROCESSING
 from monosema.models.preprocessing import check_preprocessing
 from monosema.models.read import read, width_of
@@ -17,13 +18,16 @@ __all__ = [
     "Family",
     "HookPoint",
     "LoadedModel",
+    "ModelPair",
     "PassCost",
+    "Readable",
     "Replacement",
     "blueprint",
     "check_preprocessing",
     "families",
     "load_model",
     "names_in",
+    "of_second",
     "parsed",
     "pass_cost",
     "read",

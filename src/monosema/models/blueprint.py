@@ -17,6 +17,7 @@ from monosema.errors import InputError
 from monosema.models.families import families
 from monosema.models.load import DTYPES, ask, auto_class, locate
 from monosema.models.loaded import LoadedModel
+from monosema.models.pair import Readable
 from monosema.models.read import read
 
 
@@ -69,18 +70,20 @@ def blueprint(
     return LoadedModel(module.eval().requires_grad_(False), None, str(what), family)
 
 
-def pass_cost(model: LoadedModel, points: Sequence[str], contexts: int, length: int) -> PassCost:
+def pass_cost(model: Readable, points: Sequence[str], contexts: int, length: int) -> PassCost:
     """What it costs to read `contexts` contexts of `length` tokens at hook points, in one pass.
 
-    The pass is made on the meta device, with the fused attention that no weights of attention are held for; a model
-    that looks at values, to see whether contexts are packed or padded, is told that they are ones.
+    Of two models it is a pass of each. It is made on the meta device, with the fused attention that no weights of
+    attention are held for; a model that looks at values, to see whether contexts are packed or padded, is told that
+    they are ones.
 
     Raises:
         InputError: an unknown hook point, or contexts that the model does not take.
     """
     ran: dict[nn.Module, None] = {}
-    hooks = [m.register_forward_pre_hook(lambda m, _: ran.setdefault(m)) for m in model.module.modules()]
-    held, products = Held(model.module), FlopCounterMode(display=False)
+    whole = nn.ModuleList([each.module for each in model.models])
+    hooks = [m.register_forward_pre_hook(lambda m, _: ran.setdefault(m)) for m in whole.modules()]
+    held, products = Held(whole), FlopCounterMode(display=False)
     try:
         with torch.device("meta"), held, products, _FusedAttention() as attention:
             found = read(model, torch.zeros(contexts, length, dtype=torch.long), list(points))

@@ -85,6 +85,15 @@ class LoadedModel:
         causal = self.family is None or self.family.causal or getattr(config, "is_decoder", False)
         return can_generate() and causal and not getattr(config, "is_encoder_decoder", False)
 
+    @property
+    def models(self) -> "tuple[LoadedModel, ...]":
+        """This one; a pair of models has two."""
+        return (self,)
+
+    def owner(self, point: str) -> "tuple[LoadedModel, str] | None":
+        """The model that a hook point, or an expression of some, belongs to, and its name there: this, and that."""
+        return self, point
+
     def point(self, name: str) -> HookPoint:
         """The hook point that a short name, a TransformerLens name or a module path means in this model.
 

@@ -12,6 +12,8 @@ from monosema.models.hook_points import HookPoint
 from monosema.models.lens import LENS, lens_config
 from monosema.registry import nearest
 
+SECOND = "second"
+"""With a dot, what the names of hook points of the second of two models begin with."""
 _SHORT = re.compile(rf"({'|'.join(KINDS[1:])})\.(\d+)")
 _HEAD = re.compile(r"(attn_z\.\d+)\.(\d+)")
 _LENS = re.compile(r"blocks\.(\d+)\.((?:\w+\.)?hook_\w+)")
@@ -56,7 +58,10 @@ def resolve(name: str, module: nn.Module, family: Family | None) -> HookPoint:
             _refuse_mlp_in(name, layer, module, known)
         if hook in _KIND_OF_LENS:
             return _place(name, _KIND_OF_LENS[hook], layer, module, known, lens=True)
-    raise InputError(f"unknown hook point {name!r}", expected=_EXPECTED, hint=nearest(name, _names(module, family)))
+    hint = nearest(name, _names(module, family))
+    if name.startswith(f"{SECOND}."):
+        hint = f"{SECOND}. stands for a second model, which nothing names here: --second, or ModelPair"
+    raise InputError(f"unknown hook point {name!r}", expected=_EXPECTED, hint=hint)
 
 
 def kind_of(name: str, module: nn.Module, family: Family | None) -> str | None:

@@ -22,6 +22,7 @@ from monosema.models.names import kind_of
 
 if TYPE_CHECKING:
     from monosema.models.loaded import LoadedModel
+    from monosema.models.pair import Readable
 
 METADATA = "model_preprocessing"
 """Where a dictionary's metadata has the treatments of the model that it was trained on, as a list of names."""
@@ -47,7 +48,7 @@ def preprocessing_of(module: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, done in found.items() if done)
 
 
-def check_preprocessing(model: "LoadedModel", points: Sequence[str], trained_on: Sequence[str] | None) -> None:
+def check_preprocessing(model: "Readable", points: Sequence[str], trained_on: Sequence[str] | None) -> None:
     """Refuses a model whose weights were treated otherwise, as far as activations at `points` differ by it.
 
     Args:
@@ -60,17 +61,23 @@ def check_preprocessing(model: "LoadedModel", points: Sequence[str], trained_on:
     """
     if trained_on is None:
         return
+    for point in names_in(points):
+        owned = model.owner(point)
+        assert owned is not None  # a single hook point has one
+        _check_treatments(*owned, trained_on)
+
+
+def _check_treatments(model: "LoadedModel", point: str, trained_on: Sequence[str]) -> None:
     for treatment in sorted(set(trained_on) ^ set(model.preprocessing)):
-        for point in names_in(points):
-            kind = kind_of(point, model.module, model.family)
-            if kind is None or kind in CHANGES.get(treatment, KINDS):
-                was, now = ("with", "without") if treatment in trained_on else ("without", "with")
-                raise InputError(
-                    f"a dictionary trained {was} {treatment}, in {model.name} {now} it: the activations at {point!r} "
-                    "are not those that it knows",
-                    expected=f"a model whose weights were treated as in training ({', '.join(trained_on) or 'not'})",
-                    hint="HookedTransformer.from_pretrained treats them, from_pretrained_no_processing does not",
-                )
+        kind = kind_of(point, model.module, model.family)
+        if kind is None or kind in CHANGES.get(treatment, KINDS):
+            was, now = ("with", "without") if treatment in trained_on else ("without", "with")
+            raise InputError(
+                f"a dictionary trained {was} {treatment}, in {model.name} {now} it: the activations at {point!r} "
+                "are not those that it knows",
+                expected=f"a model whose weights were treated as in training ({', '.join(trained_on) or 'not'})",
+                hint="HookedTransformer.from_pretrained treats them, from_pretrained_no_processing does not",
+            )
 
 
 def _is_plain(block: Any, name: str) -> bool:

@@ -1,6 +1,6 @@
 """Reading activations from a model, and running it no further than needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -13,20 +13,22 @@ from monosema.models.expressions import names_in, parsed
 from monosema.models.flow import attach
 from monosema.models.hook_points import HookPoint
 from monosema.models.loaded import LoadedModel
+from monosema.models.pair import Readable
 
 
 class _AllCaptured(BaseException):
     """Ends a forward pass that has nothing left to yield; not an Exception, so that no model's handler swallows it."""
 
 
-def read(model: LoadedModel, inputs: Tensor, points: Sequence[str]) -> dict[str, Float[Tensor, "batch position d"]]:
+def read(model: Readable, inputs: Tensor, points: Sequence[str]) -> dict[str, Float[Tensor, "batch position d"]]:
     """The activations at `points` in one forward pass, which stops when the last of them has been computed.
 
-    The keys are the names as they were asked for. A module that runs several times in a pass is read at its first run.
-    No gradients flow through what is read; inside `replacing`, what is read is what flows on.
+    The keys are the names as they were asked for. Of two models each makes a pass, no deeper than its own last point. A
+    module that runs several times in a pass is read at its first run. No gradients flow through what is read; inside
+    `replacing`, what is read is what flows on.
 
     Args:
-        model: what is read.
+        model: what is read, or two models.
         inputs: what the model takes, `[batch, position]` token ids for a language model.
         points: names of hook points, or sums and joined activations of several: `a + b`, `a & b`.
 
@@ -35,7 +37,20 @@ def read(model: LoadedModel, inputs: Tensor, points: Sequence[str]) -> dict[str,
     """
     if isinstance(points, str) or not points:
         raise InputError(f"hook points {points!r}", expected="a list with at least one name")
-    wanted = {name: model.point(name) for name in names_in(points)}
+    wanted: dict[LoadedModel, dict[str, HookPoint]] = {}
+    for name in names_in(points):
+        owned = model.owner(name)
+        assert owned is not None  # a single hook point has one
+        owner, local = owned
+        wanted.setdefault(owner, {})[name] = owner.point(local)
+    found: dict[str, Tensor] = {}
+    for owner, own in wanted.items():
+        found |= _captured(owner, inputs, own)
+    return {expression: parsed(expression).of(found) for expression in points}
+
+
+def _captured(model: LoadedModel, inputs: Tensor, wanted: Mapping[str, HookPoint]) -> dict[str, Tensor]:
+    """The activations at hook points of one model, in one pass."""
     captured: dict[HookPoint, Tensor] = {}
     missing = set(wanted.values())
 
@@ -58,11 +73,10 @@ def read(model: LoadedModel, inputs: Tensor, points: Sequence[str]) -> dict[str,
                 f"hook point {name!r} was not reached: {model.name} does not call the module '{point.path}'",
                 expected="a module that takes part in the forward pass of these inputs",
             )
-    found = {name: captured[point] for name, point in wanted.items()}
-    return {expression: parsed(expression).of(found) for expression in points}
+    return {name: captured[point] for name, point in wanted.items()}
 
 
-def width_of(model: LoadedModel, point: str, inputs: Tensor | None = None) -> int:
+def width_of(model: Readable, point: str, inputs: Tensor | None = None) -> int:
     """The dimension of the activations at `point`, found by running the model on one token, or on `inputs`.
 
     Raises:
@@ -71,7 +85,7 @@ def width_of(model: LoadedModel, point: str, inputs: Tensor | None = None) -> in
     if inputs is None:
         if model.vocabulary is None:
             raise InputError(
-                f"a {type(model.module).__name__} without a vocabulary to take a token from",
+                f"{model.name}, without a vocabulary to take a token from",
                 expected="inputs that the model can run on",
             )
         inputs = torch.zeros(1, 1, dtype=torch.long)

@@ -44,7 +44,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
 
     At the start the sample of activations, `4 · 16384` bytes a number, and twice as many for the axes of one hook
     point; a pass of the model; a step, with its batch in float32; at the end a copy of each dictionary, as a whole on
-    each of its ranks, and logits of eight contexts, two in the model's precision and one in float32.
+    each of its ranks, and logits of eight contexts, two in the model's precision (of two models, three) and one in
+    float32.
     """
     rows = work.batch_size // mesh.data
     steps = (working_bytes(s, rows, ranks=mesh.feature, size=work.size, gpu=gpu) for s in own)
@@ -53,7 +54,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
         "step": 4 * rows * work.row + max(steps, default=0.0),
     }
     if work.model is not None:
-        logits = MEASURED_CONTEXTS * work.context * work.model.vocabulary * (2 * work.model.size + 4)
+        number = (1 + work.model.models) * work.model.size + 4
+        logits = MEASURED_CONTEXTS * work.context * work.model.vocabulary * number
         copies = sum(4 * shape.parameters for shape in own)
         found |= {"pass": float(work.model.pass_bytes), "measuring": copies + logits}
     return found

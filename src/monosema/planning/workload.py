@@ -11,7 +11,7 @@ LABELS = 12
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A model as it is read: cut at the deepest hook point, held as a whole."""
+    """A model as it is read: cut at the deepest hook point, held as a whole; or two, their figures added up."""
 
     weights: int
     """Bytes of all its weights."""
@@ -27,6 +27,8 @@ class ModelShape:
     """Bytes of a number in it."""
     vocabulary: int = 0
     """Tokens that it knows."""
+    models: int = 1
+    """How many there are."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,19 @@ from monosema.errors import InputError
 from monosema.evaluation import Metrics, Table, table_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
-_TOLD = ("model", "revision", "model_preprocessing", "text", "activations", "context", "tokens", "seed", "recipe")
+_TOLD = (
+    "model",
+    "revision",
+    "second",
+    "second_revision",
+    "model_preprocessing",
+    "text",
+    "activations",
+    "context",
+    "tokens",
+    "seed",
+    "recipe",
+)
 """What the metadata of a dictionary says of its training, as far as it is there."""
 
 

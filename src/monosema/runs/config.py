@@ -133,6 +133,12 @@ class RunConfig(ReadConfig):
             raise InputError(
                 f"{self.tokens} tokens in batches of {self.batch_size}", expected="tokens for at least one batch"
             )
+        self.check_second(self.points)
+        if self.second is not None and (self.activations is not None or self.together):
+            raise InputError(
+                f"a second model, {self.second}, with {'together' if self.together else 'a file of activations'}",
+                expected="a model and a text to read with both, and one model at a time to put dictionaries into",
+            )
         if self.together:
             self._check_apart()
         names = [d.name for d in self.dictionaries if d.name is not None]

@@ -22,9 +22,10 @@ from monosema.activations.gathered import GatheredSource
 from monosema.activations.joined import JoinedSource, joined, needed
 from monosema.activations.store import Place, StoreSource, read_index
 from monosema.errors import InputError
-from monosema.models import LoadedModel, load_model
+from monosema.models import Readable, of_second
 from monosema.runs.config import RunConfig
 from monosema.runs.harvest_config import config_of
+from monosema.runs.models import models_of
 from monosema.runs.processes import ONLY, Processes
 from monosema.runs.read_config import ReadConfig
 
@@ -34,9 +35,9 @@ HELDOUT_WINDOW = 2**22  # tokens
 
 @dataclass(frozen=True)
 class Heldout:
-    """What dictionaries are measured on: a model with contexts of tokens, or rows of activations."""
+    """What dictionaries are measured on: a model, or two, with contexts of tokens, or rows of activations."""
 
-    model: LoadedModel | None = None
+    model: Readable | None = None
     contexts: Int[Tensor, "n position"] | None = None
     rows: Mapping[str, Float[Tensor, "rows d"]] | None = None
 
@@ -84,7 +85,10 @@ def as_in_its_store(config: RunConfig) -> RunConfig:
         raise InputError(
             f"the store {config.store} holds all of its text", expected="another text to measure on", hint="--heldout"
         )
-    return replace(config, **{name: getattr(made, name) for name in names})
+    same = {name: getattr(made, name) for name in names}
+    if config.second is None and not any(map(of_second, config.points)):
+        same |= {"second": None, "second_revision": None}  # a store of two models, of which one is trained on
+    return replace(config, **same)
 
 
 def open_data(config: RunConfig, processes: Processes = ONLY) -> Data:
@@ -95,7 +99,7 @@ def open_data(config: RunConfig, processes: Processes = ONLY) -> Data:
 def _open_model(config: RunConfig, processes: Processes) -> Data:
     if config.store and not processes.leads:
         return Data(_stored(config, processes), Heldout())  # it need not measure
-    model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=config.device)
+    model = models_of(config, config.device)
     training, heldout = config.text, config.heldout
     if heldout is None:
         training, heldout = training_text(config.text), heldout_text(config.text)
@@ -117,7 +121,7 @@ def _stored(config: RunConfig, processes: Processes) -> Source:
     return source if points == list(config.points) else JoinedSource(source, config.points)
 
 
-def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents, processes: Processes) -> Source:
+def _streamed(config: RunConfig, model: Readable, training: str | Documents, processes: Processes) -> Source:
     """Of several processes, each reads every so-many-th document."""
     count, rank = processes.world.size, processes.world.rank
     if count > 1:
@@ -136,7 +140,7 @@ def _streamed(config: RunConfig, model: LoadedModel, training: str | Documents, 
     return source if count == 1 else GatheredSource(source, processes.readers, processes.world)
 
 
-def heldout_contexts(model: LoadedModel, text: str | Documents, context: int, tokens: int) -> Int[Tensor, "n position"]:
+def heldout_contexts(model: Readable, text: str | Documents, context: int, tokens: int) -> Int[Tensor, "n position"]:
     """Contexts to measure on, from all over a text; always the same ones."""
     return take_contexts(MixedContexts(Contexts(model.tokenizer, text, context), HELDOUT_WINDOW), tokens)
 

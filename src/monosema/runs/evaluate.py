@@ -12,10 +12,11 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import CrossEntropy, Metrics
 from monosema.formats import load
-from monosema.models import LoadedModel, load_model
+from monosema.models import Readable, load_model, of_second
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Heldout, first_rows, heldout_contexts, heldout_part, heldout_text, load_rows
 from monosema.runs.measure import evaluate_heldout, measure_together
+from monosema.runs.models import with_second
 from monosema.runs.outcome import DICTIONARIES
 
 
@@ -23,6 +24,7 @@ def evaluate_folder(
     folder: str | Path,
     *,
     model: str | None = None,
+    second: str | None = None,
     text: str | None = None,
     activations: str | None = None,
     tokens: int | None = None,
@@ -34,7 +36,14 @@ def evaluate_folder(
     The arguments are those of `open_folder`, as are the errors.
     """
     dictionaries, heldout = open_folder(
-        folder, model=model, text=text, activations=activations, tokens=tokens, context=context, device=device
+        folder,
+        model=model,
+        second=second,
+        text=text,
+        activations=activations,
+        tokens=tokens,
+        context=context,
+        device=device,
     )
     return {name: found.metrics for name, found in evaluate_heldout(dictionaries, heldout).items()}
 
@@ -52,6 +61,7 @@ def open_folder(
     folder: str | Path,
     *,
     model: str | None = None,
+    second: str | None = None,
     text: str | None = None,
     activations: str | None = None,
     tokens: int | None = None,
@@ -63,6 +73,7 @@ def open_folder(
     Args:
         folder: a dictionary's folder, or a run's.
         model: another model to read.
+        second: another second model, for dictionaries that read one.
         text: another text to read.
         activations: a file of activations to read, in place of model and text.
         tokens: tokens (or rows of activations) to read; by default as in the run.
@@ -85,17 +96,28 @@ def open_folder(
         raise InputError(
             f"{folder} does not say which model and text it came from", expected="--model and --text, or --activations"
         )
-    loaded = _load_model(model, origin, device)
+    points = {point for d in dictionaries.values() for point in (*d.spec.reads, *d.spec.writes)}
+    if second is not None and not any(map(of_second, points)):
+        raise InputError(f"a second model, {second}, with dictionaries of one", hint="--model names another one")
+    loaded = _load_model(model, second, origin, any(map(of_second, points)), device)
     measured_on = text or origin["heldout"] or heldout_text(origin["text"])
     contexts = heldout_contexts(loaded, measured_on, context or origin["context"] or RunConfig.context, tokens)
     return dictionaries, Heldout(loaded, contexts)
 
 
-def _load_model(model: str | None, origin: Mapping[str, Any], device: str) -> LoadedModel:
-    """The model that was named, or the one that the dictionaries came from, as precise as it was then."""
+def _load_model(
+    model: str | None, second: str | None, origin: Mapping[str, Any], of_both: bool, device: str
+) -> Readable:
+    """The models that were named, or those that the dictionaries came from, as precise as they were then."""
     if model is not None:
-        return load_model(model, device=device)
-    return load_model(origin["model"], revision=origin["revision"], dtype=origin["dtype"] or "auto", device=device)
+        first = load_model(model, device=device)
+    else:
+        first = load_model(origin["model"], revision=origin["revision"], dtype=origin["dtype"] or "auto", device=device)
+    if not of_both:
+        return first
+    if second is not None:
+        return with_second(first, second, None, device)
+    return with_second(first, origin["second"], origin["second_revision"], device)
 
 
 def _rows(
@@ -121,6 +143,7 @@ def dictionaries_in(folder: Path) -> dict[str, Dictionary]:
 
 def _common_origin(dictionaries: Mapping[str, Dictionary]) -> dict[str, Any]:
     keys = ("model", "revision", "dtype", "text", "activations", "heldout", "heldout_tokens", "context")
+    keys += ("second", "second_revision")
     origins = [{key: d.metadata.get(key) for key in keys} for d in dictionaries.values()]
     if any(origin != origins[0] for origin in origins):
         raise InputError(

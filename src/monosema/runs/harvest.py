@@ -7,9 +7,10 @@ from monosema.activations import Contexts, MixedContexts
 from monosema.activations.store import Harvester, Index, Place, new_store, old_store
 from monosema.config import to_dict
 from monosema.errors import InputError
-from monosema.models import LoadedModel, load_model, width_of
+from monosema.models import Readable, width_of
 from monosema.runs.data import training_text
 from monosema.runs.harvest_config import HarvestConfig
+from monosema.runs.models import models_of
 from monosema.runs.parallel import Parallel
 from monosema.runs.processes import join
 
@@ -35,7 +36,7 @@ def harvest(
     """
     with join(Parallel(), device) as processes:
         place = Place(out)
-        model = load_model(config.model, revision=config.revision, dtype=config.dtype, device=device)
+        model = models_of(config, device)
         index = _described(config, model)
         index = processes.first_does(lambda: (old_store if resume or repair else new_store)(place, index))
         if resume and index.finished:
@@ -48,7 +49,7 @@ def harvest(
         return harvester.finish(), []
 
 
-def _described(config: HarvestConfig, model: LoadedModel) -> Index:
+def _described(config: HarvestConfig, model: Readable) -> Index:
     made_from: dict[str, Any] = to_dict(config)
     return Index(
         made_from=made_from | {"dtype": str(model.dtype).removeprefix("torch.")},

@@ -32,6 +32,7 @@ class HarvestConfig(ReadConfig):
     def __post_init__(self):
         if not self.site:
             raise InputError("no hook point to harvest", expected="--site, such as resid_post.2")
+        self.check_second(self.site)
         for name in ("tokens", "shuffle", "context", "shard_tokens", "context_batch"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}", expected="at least 1")

@@ -17,7 +17,7 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import Evaluation, Table, evaluate
 from monosema.files import write_text
-from monosema.models import LoadedModel, read
+from monosema.models import Readable, read
 from monosema.progress import progress
 from monosema.runs.drawing import DARK, LIGHT
 from monosema.runs.evaluate import open_folder
@@ -55,7 +55,7 @@ def heads_of_folder(folder: str | Path, **options: Any) -> dict[str, HeadsOfDict
 
 
 def _heads(
-    dictionary: Dictionary, model: LoadedModel, contexts: Int[Tensor, "n length"], found: Evaluation
+    dictionary: Dictionary, model: Readable, contexts: Int[Tensor, "n length"], found: Evaluation
 ) -> HeadsOfDictionary:
     heads = check_heads(dictionary, model)
     chosen = chosen_features(found.density, heads)
@@ -72,7 +72,7 @@ def _heads(
 
 @torch.no_grad()
 def _sums(
-    dictionary: Dictionary, model: LoadedModel, contexts: Int[Tensor, "n length"], features: Int[Tensor, " some"]
+    dictionary: Dictionary, model: Readable, contexts: Int[Tensor, "n length"], features: Int[Tensor, " some"]
 ) -> Sums:
     (point,) = dictionary.spec.reads
     assert model.vocabulary is not None

@@ -49,6 +49,8 @@ def _finished(learner: Learner, config: RunConfig, name: str) -> Dictionary:
         "name": name,
         "model": None if config.activations else config.model,
         "revision": config.revision,
+        "second": config.second,
+        "second_revision": config.second_revision,
         "dtype": config.dtype,
         PREPROCESSING: None if config.activations else [],  # a run's models are Hugging Face's, and stay as they are
         "activations": config.activations,

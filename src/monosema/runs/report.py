@@ -122,8 +122,10 @@ def shown_tokens(example: Example, examples: Sequence[Example]) -> list[Token]:
 
 
 def _title(result: RunResult) -> str:
-    what = Path(result.config.activations).name if result.config.activations else result.config.model
-    return f"Dictionaries of {what}"
+    config = result.config
+    if config.activations:
+        return f"Dictionaries of {Path(config.activations).name}"
+    return f"Dictionaries of {config.model}{f' and {config.second}' if config.second else ''}"
 
 
 def _lead(result: RunResult) -> str:

@@ -9,7 +9,7 @@ from monosema.activations import load_tensors
 from monosema.activations.store import Place, read_index
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.models import blueprint, pass_cost
+from monosema.models import pass_cost
 from monosema.planning import DictionaryShape, ModelShape, Workload
 from monosema.planning.workload import stored_bytes
 from monosema.recipes import Recipe
@@ -17,6 +17,7 @@ from monosema.recipes.penalised import Penalised
 from monosema.recipes.topk import TopKFamily
 from monosema.runs.config import DictionaryConfig, RunConfig
 from monosema.runs.data import as_in_its_store
+from monosema.runs.models import blueprints_of
 from monosema.runs.resolve import resolve, spec_of
 
 CONTEXT_BATCH = 16
@@ -95,17 +96,17 @@ def _active(recipe: Recipe) -> float:
 
 
 def _read(config: RunConfig, fast16: bool) -> tuple[ModelShape | None, dict[str, int], int]:
-    """The model, if there is one, the size of each hook point, and the bytes of a file that is held."""
+    """The model, if there is one (or both), the size of each hook point, and the bytes of a file that is held."""
     if config.activations is not None:
         return _file(config)
-    model = blueprint(config.model, revision=config.revision, dtype=config.dtype, fast16=fast16)
+    model = blueprints_of(config, fast16=fast16)
     contexts = max(min(CONTEXT_BATCH, config.buffer // 2 // config.context), 1)
     if model.max_context and config.context > model.max_context:
         raise InputError(
             f"contexts of {config.context} tokens for {model.name}", expected=f"at most {model.max_context}"
         )
     cost = pass_cost(model, config.points, contexts, config.context)
-    weights = [*model.module.parameters(), *model.module.buffers()]
+    weights = [w for each in model.models for w in (*each.module.parameters(), *each.module.buffers())]
     shape = ModelShape(
         weights=sum(w.nbytes for w in weights),
         parameters_run=cost.parameters,
@@ -114,6 +115,7 @@ def _read(config: RunConfig, fast16: bool) -> tuple[ModelShape | None, dict[str,
         pass_bytes=cost.bytes,
         size=model.dtype.itemsize,
         vocabulary=(model.vocabulary or 0) if model.predicts_next else 0,
+        models=len(model.models),
     )
     return shape, dict(cost.widths), 0
 

@@ -22,7 +22,7 @@ from monosema.progress import progress
 from monosema.ranks import Group
 
 if TYPE_CHECKING:
-    from monosema.models import LoadedModel
+    from monosema.models import Readable
 
 
 class Harvester:
@@ -45,7 +45,7 @@ class Harvester:
 
     def __init__(
         self,
-        model: "LoadedModel",
+        model: "Readable",
         contexts: Contexts | MixedContexts,
         place: Place,
         index: Index,
