@@ -10,6 +10,7 @@ from threading import Event
 import pytest
 import torch
 from huggingface_hub import constants, hf_hub_download
+from safetensors.torch import save_file
 
 import monosema
 from monosema.errors import InputError
@@ -263,3 +264,17 @@ def test_a_path_that_is_not_there_is_offered_as_an_address():
     with pytest.raises(InputError) as refused:
         monosema.load("/no/where")
     assert not re.search("hf://", str(refused.value))
+
+
+def test_commands_take_addresses(hub: FakeHub, tmp_path: Path):
+    from monosema.runs.convert import convert
+    from monosema.runs.evaluate import evaluate_folder
+
+    address = f"hf://{REPO}/wide"
+    assert convert(address, tmp_path / "out", "saelens") == {"wide": tmp_path / "out"}
+    assert same(monosema.load(tmp_path / "out"), a_dictionary(1, width=2000))
+    rows = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    save_file({"resid_post.1": rows}, tmp_path / "rows.safetensors")
+    (found,) = evaluate_folder(address, activations=str(tmp_path / "rows.safetensors"), device="cpu").items()
+    assert found[0] == address
+    assert found[1].l0 == 4

@@ -16,8 +16,8 @@ class Convert:
     What the format cannot express is refused with the reason, and nothing is left behind.
     """
 
-    source: tyro.conf.Positional[Path]
-    """A dictionary's folder or file, a folder of several, or a run's folder."""
+    source: tyro.conf.Positional[str]
+    """A dictionary's folder, file or address (hf://org/repo/path), a folder of several, or a run's folder."""
     out: tyro.conf.Positional[Path]
     """The folder to write: a new or an empty one."""
     to: str = "monosema"

@@ -2,7 +2,6 @@
 
 import json as json_text
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import tyro
 
@@ -15,8 +14,8 @@ from monosema.runs.terminal import print_metrics, print_together
 class Evaluate:
     """Measure a saved dictionary, or every dictionary of a run, on the model and held-out text that it came from."""
 
-    folder: tyro.conf.Positional[Path]
-    """A dictionary's folder, or a run's."""
+    folder: tyro.conf.Positional[str]
+    """A dictionary's folder or address (hf://org/repo/path, saelens:release/id), or a run's folder."""
     model: str | None = None
     """Measure on this model instead of the one that the dictionary was trained on."""
     second: str | None = None

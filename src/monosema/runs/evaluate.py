@@ -11,7 +11,7 @@ from monosema.device import pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import CrossEntropy, Metrics
-from monosema.formats import load
+from monosema.hub import Address, load, parse
 from monosema.models import Readable, load_model, of_second
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Heldout, first_rows, heldout_contexts, heldout_part, heldout_text, load_rows
@@ -71,7 +71,7 @@ def open_folder(
     """A saved dictionary, or every dictionary of a run, by name, and the held-out data that it came from.
 
     Args:
-        folder: a dictionary's folder, or a run's.
+        folder: a dictionary's folder or address, or a run's folder.
         model: another model to read.
         second: another second model, for dictionaries that read one.
         text: another text to read.
@@ -86,7 +86,7 @@ def open_folder(
     if tokens is not None and tokens < 1:
         raise InputError(f"{tokens} tokens to measure on", expected="at least 1")
     where = pick_device(device)
-    dictionaries = {name: dictionary.to(where) for name, dictionary in dictionaries_in(Path(folder)).items()}
+    dictionaries = {name: dictionary.to(where) for name, dictionary in dictionaries_in(folder).items()}
     origin = _common_origin(dictionaries)
     if tokens is None:
         tokens = int(origin["heldout_tokens"] or RunConfig.heldout_tokens)
@@ -129,9 +129,12 @@ def _rows(
     return rows if activations or origin["heldout"] else heldout_part(rows)
 
 
-def dictionaries_in(folder: Path) -> dict[str, Dictionary]:
-    """The dictionary in a folder, or all of a run's, by name."""
-    below = folder / DICTIONARIES
+def dictionaries_in(folder: str | Path) -> dict[str, Dictionary]:
+    """The dictionary in a folder or at an address, or all of a run's, by name."""
+    place = parse(folder)
+    if isinstance(place, Address):
+        return {str(folder): load(str(folder))}
+    folder, below = place, place / DICTIONARIES
     if not below.is_dir():
         dictionary = load(folder)
         return {str(dictionary.metadata.get("name") or folder.name): dictionary}
