@@ -203,6 +203,7 @@ def test_a_yaml_file_that_makes_no_sense(monosema: Command, tmp_path: Path, text
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_or_something_else(monosema: Command, vectors: Path, tmp_path: Path):
     typed = options(activations=vectors, site="activations", tokens=64, out=tmp_path / "out")
     assert monosema("train", *typed).status == 0

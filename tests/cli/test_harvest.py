@@ -28,6 +28,7 @@ def trained(store: Path, **changes: object) -> list[str]:
     return ["train", *small[:unset], *small[unset + 2 :]]
 
 
+@pytest.mark.slow
 def test_what_was_harvested_can_be_trained_on_measured_and_evaluated(
     harvest: list[str], tmp_path: Path, monosema: Command
 ):
@@ -55,6 +56,7 @@ def test_a_run_that_contradicts_its_store_is_refused(harvest: list[str], tmp_pat
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_resume_and_repair_say_what_there_is_to_do(harvest: list[str], tmp_path: Path, monosema: Command):
     store = tmp_path / "store"
     monosema(*harvest, "--out", store)

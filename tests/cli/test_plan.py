@@ -55,6 +55,7 @@ def test_json_has_the_same_figures(monosema: Command, run: Path):
     assert found["plan"]["fits"] is True
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_fit_is_refused_with_what_to_change(monosema: Command, run: Path):
     ended = monosema("plan", run, "--memory", "60e9")
     assert ended.status == 2

@@ -64,6 +64,7 @@ def test_a_crosscoder_of_two_models_is_measured_and_reported_and_measured_again(
         evaluate_folder_together(tmp_path / "run", device="cpu")
 
 
+@pytest.mark.slow
 def test_evaluate_takes_another_second_model(both, second: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     moved = shutil.copytree(second, tmp_path / "moved")
     result = run(small_run(DIFF, **{**both, "second": str(moved)}), tmp_path / "run")
@@ -73,12 +74,14 @@ def test_evaluate_takes_another_second_model(both, second: Path, tmp_path: Path,
     assert found["fve"] == result.metrics["diff"].fve
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_a_second_model(both, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["--site", SITE, "--wiring", "crosscoder", "--recipe", "batch_topk", "--k", "4"]
     command("train", "--out", str(tmp_path / "run"), *words, *options(**both))
     assert "second.resid_post.1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_model_and_itself_share_every_feature(both, model: Path, tmp_path: Path):
     """Directions start apart, and training brings them together."""
     same = replace(DIFF, site="resid_post.1 & second.resid_post.1", width=8, recipe=recipe("batch_topk", k=4, lr=1e-2))
@@ -92,6 +95,7 @@ def test_a_model_and_itself_share_every_feature(both, model: Path, tmp_path: Pat
     assert result.metrics["diff"].fve == pytest.approx((sites[0].fve + sites[1].fve) / 2, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_to_the_same_bits(both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from monosema.runs import interrupt
 
@@ -113,6 +117,7 @@ def test_interrupted_it_goes_on_to_the_same_bits(both, tmp_path: Path, monkeypat
     assert whole.read_bytes() == parts.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_store_of_two_models_is_trained_on(both, model: Path, tmp_path: Path):
     points = ("resid_post.0", "second.resid_post.1")
     made = HarvestConfig(**both, context=32, site=points, tokens=1024, shard_tokens=512)

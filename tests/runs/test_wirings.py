@@ -187,6 +187,7 @@ def test_input_and_target_with_different_token_counts_are_refused(tmp_path: Path
 SUM, BOTH = "resid_mid.0 + mlp_out.0", "mlp_out.0 & attn_z.1"
 
 
+@pytest.mark.slow
 def test_sums_and_joined_hook_points_are_sites_like_any_other(model: Path, corpus: Path, tmp_path: Path):
     options: dict[str, Any] = {"model": str(model), "text": str(corpus)}
     dictionaries = (

@@ -17,6 +17,7 @@ def check(pre: Tensor, k: int) -> None:
     torch.testing.assert_close(values, pre.topk(k).values.sort(1).values, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.slow
 @few
 @given(preactivations_and_k(widest=70))
 def test_the_largest_of_each_row_are_as_large_as_pytorchs(case: tuple[Tensor, int]):
@@ -47,6 +48,7 @@ def test_a_row_with_too_many_candidates_to_list_is_searched_as_a_whole():
     check(torch.stack([pre, pre.flip(0), pre.roll(20)]), 3)
 
 
+@pytest.mark.slow
 def test_a_wide_row_in_groups_as_large_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("monosema.kernels.gpu.largest.GROUPS", (1024, 8192))
     monkeypatch.setattr("monosema.kernels.gpu.largest.TILE", (1024, 4096))
