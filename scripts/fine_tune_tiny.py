@@ -1,6 +1,7 @@
 """Fine-tunes the embedded language model on a part of its corpus: a second model, to be compared with the first.
 
-    python scripts/fine_tune_tiny.py --out /tmp/tiny-asyncio
+    python scripts/fine_tune_tiny.py --out models/tiny-asyncio
+    python scripts/fine_tune_tiny.py --out models/tiny-cut --steps 0 --silence 2    # a change that is known
 
 Only files with `--part` in their path are read, by default those of asyncio and its tests. A minute or two on a CPU.
 """
@@ -48,6 +49,11 @@ def fine_tune(args: argparse.Namespace) -> None:
             print(
                 f"step {step + 1}/{args.steps}  loss {loss.item():.3f}  {time.perf_counter() - start:.0f} s", flush=True
             )
+    if args.silence is not None:
+        written = model.gpt_neox.layers[args.silence].mlp.dense_4h_to_h
+        with torch.no_grad():
+            written.weight.zero_()
+            written.bias.zero_()
     model.eval().bfloat16().save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
 
@@ -59,6 +65,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=8, help="contexts of 256 tokens in a step")
     parser.add_argument("--lr", type=float, default=1e-3, help="learning rate at the start; it falls to zero")
+    parser.add_argument("--silence", type=int, help="a layer whose MLP is made to write zeros, after training")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     fine_tune(parser.parse_args())

@@ -12,13 +12,12 @@ from monosema.cli.main import main
 from monosema.config import load_yaml
 from monosema.errors import InputError
 from monosema.formats import load
-from monosema.runs import DictionaryConfig, Interrupted, RunConfig, run
+from monosema.runs import DictionaryConfig, RunConfig, run
 from monosema.runs.evaluate import evaluate_folder, evaluate_folder_together
 from monosema.runs.harvest import harvest
 from monosema.runs.harvest_config import HarvestConfig
 from monosema.runs.workload import workload_of
-from monosema.training import ProgressBar
-from tests.runs.tiny_run import D, options, recipe, save_model, small_run
+from tests.runs.tiny_run import D, interrupted_run, options, recipe, save_model, small_run, weights_of
 
 SITE = "resid_post.0 & second.resid_post.1"
 DIFF = DictionaryConfig(recipe("batch_topk", k=4), site=SITE, width=32, wiring="crosscoder", name="diff")
@@ -96,25 +95,16 @@ def test_a_model_and_itself_share_every_feature(both, model: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on_to_the_same_bits(both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from monosema.runs import interrupt
-
+def test_interrupted_it_goes_on_to_the_same_bits(both, tmp_path: Path):
     config = small_run(DIFF, **both)
     run(config, tmp_path / "whole")
-
-    def stop(self, step, metrics):
-        if step == 7:
-            raise interrupt.Stopped
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "on_step", stop)
-        with pytest.raises(Interrupted):
-            run(config, tmp_path / "parts")
+    interrupted_run(config, tmp_path / "parts")
     with pytest.raises(InputError, match=r"second = .* to go on with a run"):
         run(replace(config, second=both["model"]), tmp_path / "parts", resume=True)
     run(config, tmp_path / "parts", resume=True)
-    (whole, parts) = (tmp_path / run / "dictionaries" / "diff" / "dictionary.safetensors" for run in ("whole", "parts"))
-    assert whole.read_bytes() == parts.read_bytes()
+    whole = weights_of(tmp_path / "whole")
+    assert whole.keys() == {"diff"}
+    assert weights_of(tmp_path / "parts") == whole
 
 
 @pytest.mark.slow

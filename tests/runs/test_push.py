@@ -9,27 +9,14 @@ import yaml
 from huggingface_hub import constants
 
 import monosema
-from monosema.dictionaries import Dictionary
+from monosema.dictionaries import Dictionary, ReLU, Spec
 from monosema.errors import InputError
-from monosema.formats import Format, formats
 from monosema.runs.push import push
 from tests.hub.conftest import a_dictionary, files_of, hub
 from tests.hub.fake_hub import FakeHub
 
 __all__ = ["hub"]
 RUN = {"README.md", "config.yaml", "metrics.json"}
-
-
-@pytest.fixture
-def saelens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer of SAELens' form that has none for transcoders; monosema's own, where the real one is not there yet."""
-
-    def write(dictionary: Dictionary, folder: Path) -> None:
-        if not dictionary.spec.writes_what_it_reads:
-            raise InputError("a transcoder", expected="an autoencoder")
-        monosema.save(dictionary, folder)
-
-    monkeypatch.setitem(formats._things, "saelens", Format(lambda path: False, monosema.load, write))
 
 
 def front(card: str) -> dict:
@@ -43,7 +30,7 @@ def same(a: Dictionary, b: Dictionary) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_a_run_is_published_and_loaded_from_there(finished: Path, hub: FakeHub, saelens: None):
+def test_a_run_is_published_and_loaded_from_there(finished: Path, hub: FakeHub):
     commit = push(finished, "me/mine", message="ours")
     head, tree = hub.commits["me/mine"][-1]
     assert head == commit
@@ -52,13 +39,16 @@ def test_a_run_is_published_and_loaded_from_there(finished: Path, hub: FakeHub, 
     for name in names:
         assert same(monosema.load(f"hf://me/mine/{name}"), monosema.load(finished / "dictionaries" / name))
         assert {f"{name}/dictionary.json", f"{name}/dictionary.safetensors"} <= tree.keys()
-        assert (f"{name}/saelens/dictionary.safetensors" in tree) == (name != "transcoder")
+        assert {f"{name}/saelens/cfg.json", f"{name}/saelens/sae_weights.safetensors"} <= tree.keys()
+        ours, theirs = (monosema.load(f"hf://me/mine/{name}{below}") for below in ("", "/saelens"))
+        x = torch.randn(20, ours.spec.d_in, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(theirs(x), ours(x), rtol=1e-5, atol=1e-5)
     assert tree.keys() >= RUN
     assert hub.messages == ["ours"]
     assert not hub.private
 
 
-def test_the_weights_go_as_large_files_and_nothing_else_is_of_another_kind(finished: Path, hub: FakeHub, saelens: None):
+def test_the_weights_go_as_large_files_and_nothing_else_is_of_another_kind(finished: Path, hub: FakeHub):
     push(finished, "me/mine", private=True)
     tree = hub.commits["me/mine"][-1][1]
     assert hub.private == {"me/mine"}
@@ -69,7 +59,7 @@ def test_the_weights_go_as_large_files_and_nothing_else_is_of_another_kind(finis
     assert kinds == {".safetensors", ".json", ".yaml", ".md"}
 
 
-def test_the_card_has_metrics_configuration_and_how_to_load(finished: Path, tmp_path: Path, saelens: None):
+def test_the_card_has_metrics_configuration_and_how_to_load(finished: Path, tmp_path: Path):
     push(finished, "me/mine", dry_run=tmp_path / "out", license="mit")
     card = (tmp_path / "out" / "README.md").read_text()
     head = front(card)
@@ -83,22 +73,34 @@ def test_the_card_has_metrics_configuration_and_how_to_load(finished: Path, tmp_
         assert f"{100 * found['fve']:.1f}" in row
         assert f"{found['l0']:.1f}" in row
     assert 'SAE.from_pretrained("me/mine", "jump/saelens")' in card
-    assert "SAELens has no form for `transcoder`: a transcoder; expected an autoencoder." in card
+    assert "SAELens has no form" not in card
     assert (finished / "config.yaml").read_text() in card
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["dictionaries"] == metrics
 
 
-def test_a_dictionary_alone_lies_at_the_root(finished: Path, hub: FakeHub, tmp_path: Path, saelens: None):
+def test_a_dictionary_alone_lies_at_the_root(finished: Path, hub: FakeHub, tmp_path: Path):
     jump = finished / "dictionaries" / "jump"
     push(jump, "me/one")
     assert same(monosema.load("hf://me/one"), monosema.load(jump))
-    assert "saelens/dictionary.json" in hub.commits["me/one"][-1][1]
+    assert "saelens/cfg.json" in hub.commits["me/one"][-1][1]
     card = hub.commits["me/one"][-1][1]["README.md"].decode()
     assert "| jump |" in card  # measured in the run that it lies in
     assert 'monosema.load("hf://me/one")' in card
 
 
-def test_a_dry_run_is_what_is_pushed_and_asks_nobody(finished: Path, hub: FakeHub, tmp_path: Path, saelens: None):
+def test_what_saelens_has_no_form_for_is_published_without_it_and_the_card_says_why(tmp_path: Path):
+    sites = {"sizes_in": (4, 4), "sizes_out": (4, 4), "decoder": "sites"}
+    points = ("resid_post.0", "resid_post.1")
+    made = Dictionary(Spec(8, 8, 12, points, points, **sites), ReLU(12))
+    monosema.save(made, tmp_path / "made")
+    push(tmp_path / "made", "me/mine", dry_run=tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "SAELens has no form for `made`: a dictionary that reads resid_post.0 and resid_post.1" in card
+    assert not (tmp_path / "out" / "saelens").exists()
+    assert same(monosema.load(tmp_path / "out"), made)
+
+
+def test_a_dry_run_is_what_is_pushed_and_asks_nobody(finished: Path, hub: FakeHub, tmp_path: Path):
     asked = len(hub.requests)
     assert push(finished, "me/mine", dry_run=tmp_path / "out") == str(tmp_path / "out")
     assert len(hub.requests) == asked
@@ -110,7 +112,7 @@ def test_a_dry_run_is_what_is_pushed_and_asks_nobody(finished: Path, hub: FakeHu
         push(finished, "me/mine", dry_run=tmp_path / "out")
 
 
-def test_without_a_run_the_card_says_that_nothing_was_measured(tmp_path: Path, saelens: None):
+def test_without_a_run_the_card_says_that_nothing_was_measured(tmp_path: Path):
     made = a_dictionary()
     made.metadata = {"text": "na|me [x](y)\n", "model": "org/model", "model_preprocessing": ["fold_ln"]}
     monosema.save(made, tmp_path / "made")
@@ -124,7 +126,7 @@ def test_without_a_run_the_card_says_that_nothing_was_measured(tmp_path: Path, s
     assert "config.yaml" not in files_of(tmp_path / "out")
 
 
-def test_pushing_again_adds_a_commit(hub: FakeHub, tmp_path: Path, saelens: None):
+def test_pushing_again_adds_a_commit(hub: FakeHub, tmp_path: Path):
     for seed in (0, 1):
         monosema.save(a_dictionary(seed), tmp_path / "made")
         push(tmp_path / "made", "me/mine")

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from monosema import tiny
 from monosema.recipes import Recipe, recipes
+from monosema.runs import Interrupted, interrupt, run
 from monosema.runs.config import DictionaryConfig, RunConfig
+from monosema.training import ProgressBar
 
 D, LAYERS, DOCUMENTS = 16, 2, 200
 SMALL: dict[str, Any] = {
@@ -66,3 +69,21 @@ def options(**changes: Any) -> list[str]:
     """The same run as options of the command line."""
     named = {**SMALL, "width": 32, **changes}
     return [word for name, value in named.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def interrupted_run(config: RunConfig, out: Path, step: int = 7) -> None:
+    """A run that is told to stop behind a step."""
+
+    def stop(self: ProgressBar, at: int, metrics: Any) -> None:
+        if at == step:
+            raise interrupt.Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProgressBar, "on_step", stop)
+        with pytest.raises(Interrupted):
+            run(config, out)
+
+
+def weights_of(out: Path) -> dict[str, bytes]:
+    """The files of weights of a run's dictionaries, by name."""
+    return {path.parent.name: path.read_bytes() for path in out.glob("dictionaries/*/*.safetensors")}

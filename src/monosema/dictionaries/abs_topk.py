@@ -1,31 +1,22 @@
 """TopK by absolute value: features that are active in both directions."""
 
-from typing import Any
-
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions, checked_k, rows
+from monosema.dictionaries.activation_functions import OfK, activation_functions, rows
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.kernels import SparseCodes, abs_topk
 
 
 @activation_functions.register("abs_topk")
-class AbsTopK(ActivationFunction):
+class AbsTopK(OfK):
     """The `k` pre-activations of each row that are largest in absolute value, with their signs (arXiv 2510.00404).
 
     Codes may be negative: a feature then stands for its direction and the opposite one.
-
-    Raises:
-        InputError: `k` is not a whole number from 1 to the width.
     """
 
     name = "abs_topk"
     by_feature = False
-
-    def __init__(self, width: int, k: int):
-        super().__init__()
-        self.k = checked_k(k, width)
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The `k` entries that are largest in absolute value, the rest zero."""
@@ -34,7 +25,3 @@ class AbsTopK(ActivationFunction):
     def sparse(self, pre: Preactivations) -> SparseCodes:
         """Exactly `k` entries a row."""
         return abs_topk(pre.dense, self.k)
-
-    def options(self) -> dict[str, Any]:
-        """`k`."""
-        return {"k": self.k}

@@ -92,16 +92,30 @@ class ReLU(Bounded):
         return entries
 
 
+class OfK(ActivationFunction):
+    """An activation function with `k` active features a row, exactly or on average.
+
+    Raises:
+        InputError: `k` is not a whole number from 1 to the width.
+    """
+
+    def __init__(self, width: int, k: int):
+        super().__init__()
+        if not (isinstance(k, int) and 1 <= k <= width):
+            raise InputError(f"k = {k} with width {width}", expected=f"a whole number from 1 to the width, {width}")
+        self.k = k
+
+    def options(self) -> dict[str, Any]:
+        """`k`."""
+        return {"k": self.k}
+
+
 @activation_functions.register("topk")
-class TopK(ActivationFunction):
+class TopK(OfK):
     """The `k` largest positive pre-activations of each row (Gao et al. 2024, arXiv 2406.04093)."""
 
     name = "topk"
     by_feature = False
-
-    def __init__(self, width: int, k: int):
-        super().__init__()
-        self.k = checked_k(k, width)
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The `k` largest of `relu(pre)`, the rest zero."""
@@ -111,13 +125,9 @@ class TopK(ActivationFunction):
         """Exactly `k` entries a row; where fewer than `k` are positive, some are zero."""
         return pre.largest(self.k)
 
-    def options(self) -> dict[str, Any]:
-        """`k`."""
-        return {"k": self.k}
-
 
 @activation_functions.register("batch_topk")
-class BatchTopK(ActivationFunction):
+class BatchTopK(OfK):
     """The `k · batch` largest pre-activations of a training batch; at inference those above a learned threshold.
 
     Bussmann et al. 2024, arXiv 2412.06410. In training mode the batch competes; in evaluation mode each row stands
@@ -129,8 +139,7 @@ class BatchTopK(ActivationFunction):
     threshold: Tensor
 
     def __init__(self, width: int, k: int):
-        super().__init__()
-        self.k = checked_k(k, width)
+        super().__init__(width, k)
         self.register_buffer("threshold", torch.tensor(-1.0))  # negative: not yet set
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
@@ -141,10 +150,6 @@ class BatchTopK(ActivationFunction):
             raise RuntimeError("BatchTopK's inference threshold was never set: train it, or assign `threshold`")
         return pre * (pre > self.threshold)
 
-    def options(self) -> dict[str, Any]:
-        """`k`."""
-        return {"k": self.k}
-
     def rescale_(self, factor: float) -> None:
         """Scales the threshold."""
         self.threshold.mul_(factor)
@@ -153,10 +158,3 @@ class BatchTopK(ActivationFunction):
 def rows(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "rows width"]:
     """All leading dimensions joined into one; a lone vector becomes a batch of one."""
     return x.reshape(-1, x.shape[-1])
-
-
-def checked_k(k: int, width: int) -> int:
-    """`k`, if it is a whole number from 1 to the width; else an InputError."""
-    if not (isinstance(k, int) and 1 <= k <= width):
-        raise InputError(f"k = {k} with width {width}", expected=f"a whole number from 1 to the width, {width}")
-    return k

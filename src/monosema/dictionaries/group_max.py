@@ -1,18 +1,16 @@
 """GroupMax: the features are cut into groups, and of each group one is active."""
 
-from typing import Any
-
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries.activation_functions import ActivationFunction, activation_functions, checked_k, rows
+from monosema.dictionaries.activation_functions import OfK, activation_functions, rows
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.errors import InputError
 from monosema.kernels import SparseCodes, group_max
 
 
 @activation_functions.register("groupmax")
-class GroupMax(ActivationFunction):
+class GroupMax(OfK):
     """The largest of `relu(pre)` in each of `k` groups of neighbours, feature j in group j // (width / k).
 
     As many features are active as in TopK, but finding them needs no search over the whole width.
@@ -25,8 +23,7 @@ class GroupMax(ActivationFunction):
     by_feature = False
 
     def __init__(self, width: int, k: int):
-        super().__init__()
-        self.k = checked_k(k, width)
+        super().__init__(width, k)
         if width % k:
             raise InputError(
                 f"{k} groups of {width} features", expected="groups of one size", hint="k divides the width"
@@ -39,7 +36,3 @@ class GroupMax(ActivationFunction):
     def sparse(self, pre: Preactivations) -> SparseCodes:
         """Exactly `k` entries a row, one of each group; where a group has nothing positive, its entry is zero."""
         return group_max(pre.dense, self.k)
-
-    def options(self) -> dict[str, Any]:
-        """`k`."""
-        return {"k": self.k}

@@ -9,21 +9,11 @@ from monosema.dictionaries import Spec
 from monosema.errors import InputError
 from monosema.files import json_text
 from monosema.formats.settings import Settings
+from monosema.lens_names import LENS_NAMES
 
 ENTRY = "monosema"
 _HEAD = re.compile(r"attn_z\.(\d+)\.(\d+)")
 _LENS_HEADS = re.compile(r"blocks\.(\d+)\.attn\.hook_z")
-
-_LENS = {
-    "embed": "hook_embed",
-    "resid_pre": "blocks.{L}.hook_resid_pre",
-    "resid_mid": "blocks.{L}.hook_resid_mid",
-    "resid_post": "blocks.{L}.hook_resid_post",
-    "attn_z": "blocks.{L}.attn.hook_z",
-    "attn_out": "blocks.{L}.hook_attn_out",
-    "mlp_out": "blocks.{L}.hook_mlp_out",
-}
-"""What TransformerLens calls the places with short names; `mlp_in` has none: its `hook_mlp_in` lies before the norm."""
 _HOME = {"pythia": "EleutherAI", "gemma": "google", "gpt-neo": "EleutherAI"}
 """Whose the models are that TransformerLens knows without their owner."""
 
@@ -76,7 +66,8 @@ def metadata(settings: Settings, kind: str, **found: Any) -> dict[str, Any]:
 def lens_name(point: str) -> str:
     """What TransformerLens calls a hook point with a short name; any other is itself."""
     kind, _, layer = point.partition(".")
-    return _LENS[kind].format(L=layer) if kind in _LENS and (layer.isdecimal() or kind == point == "embed") else point
+    known = kind in LENS_NAMES and (layer.isdecimal() or kind == point == "embed")
+    return LENS_NAMES[kind].format(L=layer) if known else point
 
 
 def lens_head(point: str) -> tuple[str, int | None]:

@@ -1,11 +1,8 @@
 """sparsify: `cfg.json` and `sae.safetensors`, in a folder that is named after the hook point."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
@@ -47,7 +44,7 @@ def load(path: Path) -> Dictionary:
     )
     metadata = own.metadata(config, "sparsify")
     outline = Outline(spec, activation, _layout(skip), {"k": config.whole("k", 32)}, metadata)
-    return assemble(outline, _tensors(path), path / WEIGHTS)
+    return assemble(outline, read_tensors(path / WEIGHTS), path / WEIGHTS)
 
 
 def save(dictionary: Dictionary, path: Path) -> None:
@@ -72,10 +69,6 @@ def save(dictionary: Dictionary, path: Path) -> None:
 
 def _layout(skip: bool) -> Layout:
     return {**_LAYOUT, "W_skip": "W_skip.T"} if skip else _LAYOUT
-
-
-def _tensors(path: Path) -> Mapping[str, Tensor]:
-    return read_tensors(path / WEIGHTS)
 
 
 def _points(folder: str, transcodes: bool) -> tuple[str | None, str | None]:

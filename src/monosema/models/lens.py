@@ -8,20 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from monosema.lens_names import LENS_NAMES
 from monosema.models.families import Family
 
 LENS = Family(
     "transformer_lens",
-    {
-        "embed": "hook_embed",
-        "resid_pre": "blocks.{L}.hook_resid_pre",
-        "resid_mid": "blocks.{L}.hook_resid_mid",
-        "resid_post": "blocks.{L}.hook_resid_post",
-        "attn_out": "blocks.{L}.hook_attn_out",
-        "attn_z": "blocks.{L}.attn.hook_z",
-        "mlp_in": "blocks.{L}.mlp:in",
-        "mlp_out": "blocks.{L}.hook_mlp_out",
-    },
+    {**LENS_NAMES, "mlp_in": "blocks.{L}.mlp:in"},
     parallel=lambda config: config.parallel,
 )
 """Where the short names lie in such a model. No `config.model_type` says so, hence it is not among the families."""

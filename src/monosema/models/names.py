@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from torch import nn
 
 from monosema.errors import InputError
+from monosema.lens_names import LENS_NAMES
 from monosema.models.families import KINDS, Family, families
 from monosema.models.hook_points import HookPoint
 from monosema.models.lens import LENS, lens_config
@@ -17,15 +18,8 @@ SECOND = "second"
 _SHORT = re.compile(rf"({'|'.join(KINDS[1:])})\.(\d+)")
 _HEAD = re.compile(r"(attn_z\.\d+)\.(\d+)")
 _LENS = re.compile(r"blocks\.(\d+)\.((?:\w+\.)?hook_\w+)")
-_KIND_OF_LENS = {
-    "hook_resid_pre": "resid_pre",
-    "hook_resid_mid": "resid_mid",
-    "hook_resid_post": "resid_post",
-    "attn.hook_z": "attn_z",
-    "hook_attn_out": "attn_out",
-    "hook_mlp_out": "mlp_out",
-    "mlp.hook_in": "mlp_in",
-}
+_KIND_OF_LENS = {name.removeprefix("blocks.{L}."): kind for kind, name in LENS_NAMES.items() if kind != "embed"}
+_KIND_OF_LENS["mlp.hook_in"] = "mlp_in"
 _EXPECTED = (
     f"a short name (embed, {', '.join(f'{kind}.L' for kind in KINDS[1:])}; attn_z.L.H is one head), "
     "a TransformerLens name (blocks.L.hook_resid_post) or a module path"

@@ -1,6 +1,5 @@
 """Publishing dictionaries on the Hugging Face hub: as monosema has them, as SAELens reads them, and a model card."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,4 +100,4 @@ def _metrics(run: Path | None, dictionaries: Mapping[str, Dictionary]) -> dict[s
     if run is None or not (run / METRICS).is_file():
         return {}
     found = read_json(run / METRICS)["dictionaries"]
-    return {name: json.loads(json.dumps(found[name])) for name in dictionaries if name in found}
+    return {name: found[name] for name in dictionaries if name in found}
