@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from monosema import tiny
 from monosema.cli.heads import main
 from monosema.errors import InputError
 from monosema.runs import DictionaryConfig, run
@@ -57,3 +59,20 @@ def test_dictionaries_of_other_places_are_refused_and_leave_no_page(finished: Pa
     with pytest.raises(InputError, match="a block for each head"):
         main([str(finished), "--device", "cpu", "--out", str(tmp_path / "page.html")])
     assert not any(tmp_path.iterdir())
+
+
+def test_heads_that_share_keys_and_values_have_a_block_each(corpus: Path, tmp_path: Path):
+    """Grouped-query attention: four heads of queries on two of keys and values."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny.PATH)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "max_position_embeddings": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape, **heads)).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    dictionary = DictionaryConfig(recipe("topk", k=4), site="attn_z.1", width=64, blocks="heads", name="grouped")
+    result = run(small_run(dictionary, model=str(tmp_path / "model"), text=str(corpus)), tmp_path / "run")
+    assert len(result.metrics["grouped"].l0_per_block or ()) == 4
+    (found,) = heads_of_folder(tmp_path / "run", device="cpu").values()
+    assert len(found.heads.heads) == 4
