@@ -67,9 +67,16 @@ def test_heads_that_share_keys_and_values_have_a_block_each(corpus: Path, tmp_pa
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.PATH)
     torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "max_position_embeddings": 64}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape, **heads)).save_pretrained(tmp_path / "model")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     dictionary = DictionaryConfig(recipe("topk", k=4), site="attn_z.1", width=64, blocks="heads", name="grouped")
     result = run(small_run(dictionary, model=str(tmp_path / "model"), text=str(corpus)), tmp_path / "run")
