@@ -30,6 +30,9 @@ ARCHITECTURES = {
     "l1": {"ours": "l1", "dl": "standard", "sl": "standard"},
 }
 """What each library calls it."""
+SETTINGS = {"jumprelu": {"start_share": None}}
+"""Of ours. JumpReLU begins about as sparse as it will be, as a step costs what its L0 makes it cost; in a run its
+first steps have a quarter of all features active, and are dense."""
 WARMUP = {"jumprelu": 6, "gated": 110, "april_l1": 150, "l1": 110}
 """Steps of ours before the measured ones, where the L0 of a trained dictionary has to be reached; 3 for all others."""
 
@@ -50,6 +53,8 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
                 | RUN
                 | {"target": settings.k}
             )
+            if library == "ours":
+                job["settings"] = SETTINGS.get(architecture, {})
             workers[library] = Worker(sys.executable if own else str(settings.peers), "step_worker", job)
     times: dict[str, list[float]] = {library: [] for library in workers}
     for _ in range(settings.repeats):

@@ -78,6 +78,18 @@ class Contexts:
         """How many times the text has been read to its end."""
         return self._origins[-1].passes
 
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """The documents in the context that came last: where in it each begins, and its number in the text."""
+        begin = self._cursor - self.length
+        first = bisect_right(self._starts, begin) - 1
+        inside = zip(self._starts[first:-1], self._origins[first:-1], strict=True)
+        return [
+            (max(start - begin, 0), origin.document)
+            for (start, origin), end in zip(inside, self._starts[first + 1 :], strict=True)
+            if start < self._cursor and end > start
+        ]
+
     def __iter__(self) -> Iterator[Int[Tensor, "length"]]:
         return self
 

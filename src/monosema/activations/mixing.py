@@ -1,7 +1,7 @@
 """Contexts in random order: token ids take so little memory that they can be mixed far more widely than activations."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -36,7 +36,7 @@ class MixedContexts:
             )
         self._contexts, self._size, self.seed = contexts, window // contexts.length, seed
         self._begin = contexts.position
-        self._window: list[tuple[Position, Tensor]] = []
+        self._window: list[_Context] = []
         self._next = 0
 
     @property
@@ -53,7 +53,12 @@ class MixedContexts:
     def position(self) -> Position:
         """Where in the text the next context begins."""
         self._read_if_used_up()
-        return self._window[self._next][0] if self._window else self._contexts.position
+        return self._window[self._next].begin if self._window else self._contexts.position
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """The documents in the context that came last: where in it each begins, and its number in the text."""
+        return self._window[self._next - 1].parts
 
     @property
     def passes(self) -> int:
@@ -73,7 +78,7 @@ class MixedContexts:
         if not self._window:
             raise StopIteration
         self._next += 1
-        return self._window[self._next - 1][1]
+        return self._window[self._next - 1].tokens
 
     def state_dict(self) -> dict[str, Any]:
         """Where the window begins in the text, and how much of it is used."""
@@ -102,7 +107,7 @@ class MixedContexts:
         self._window = [window[i] for i in torch.randperm(len(window), generator=draw).tolist()]
         self._next = 0
 
-    def _pass(self) -> Iterator[tuple[Position, Int[Tensor, "length"]]]:
+    def _pass(self) -> Iterator["_Context"]:
         """The next contexts, as many as fit into a window or are left of this pass over the text."""
         for n in range(self._size):
             position = self._contexts.position
@@ -111,4 +116,13 @@ class MixedContexts:
             context = next(self._contexts, None)
             if context is None:
                 return
-            yield position, context.clone()  # not a view, which would keep all that was tokenised with it
+            # Not a view, which would keep all that was tokenised with it.
+            yield _Context(position, self._contexts.parts, context.clone())
+
+
+class _Context(NamedTuple):
+    """A context of a window, and where in the text it is from."""
+
+    begin: Position
+    parts: list[tuple[int, int]]
+    tokens: Int[Tensor, "length"]

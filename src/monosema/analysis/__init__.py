@@ -5,11 +5,12 @@ from monosema.analysis.middling import middling_features
 from monosema.analysis.neuron import NeuronParts, neuron_parts
 from monosema.analysis.render import render_example
 from monosema.analysis.shares import site_shares, sites_used
-from monosema.analysis.tokens import token_strings
+from monosema.analysis.tokens import TokenTexts, token_strings
 
 __all__ = [
     "Example",
     "NeuronParts",
+    "TokenTexts",
     "middling_features",
     "neuron_parts",
     "render_example",

@@ -33,3 +33,38 @@ def token_strings(tokenizer: "PreTrainedTokenizerBase | None", ids: Sequence[int
 def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:
     text = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return text if isinstance(text, str) else "".join(text)
+
+
+class TokenTexts:
+    """The text of the tokens of many contexts: as `token_strings`, but each token that is a text by itself is decoded once.
+
+    Args:
+        tokenizer: the model's own; without one, tokens are shown by their numbers.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase | None"):
+        self._tokenizer = tokenizer
+        self._known: dict[int, str] = {}
+        self._lead: list[int] = []
+        if tokenizer is not None:  # before which others are decoded, as some tokenizers drop the space of a first word
+            self._lead = list(tokenizer.encode("a", add_special_tokens=False))[-1:]
+
+    def __call__(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token; joined, they are the text of all."""
+        if self._tokenizer is None:
+            return token_strings(None, ids)
+        texts = [self._of(i) for i in ids]
+        first = 0
+        while first < len(ids):  # neighbours that are no text by themselves may be one together
+            last = first
+            while last < len(ids) and _INCOMPLETE in texts[last]:
+                last += 1
+            if last - first > 1:
+                texts[first:last] = token_strings(self._tokenizer, [*self._lead, *ids[first:last]], len(self._lead))
+            first = max(last, first + 1)
+        return texts
+
+    def _of(self, token: int) -> str:
+        if token not in self._known:
+            self._known[token] = token_strings(self._tokenizer, [*self._lead, token], len(self._lead))[0]
+        return self._known[token]

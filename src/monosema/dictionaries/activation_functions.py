@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.errors import InputError
-from monosema.kernels import RaggedCodes, SparseCodes, batch_topk, to_sparse, topk
+from monosema.kernels import RaggedCodes, SparseCodes, batch_topk, nonzero, to_sparse, topk
 from monosema.registry import Registry
 
 
@@ -29,6 +29,10 @@ class ActivationFunction(nn.Module, ABC):
     def sparse(self, pre: Preactivations) -> SparseCodes:
         """The codes of `forward` as indices and values."""
         return to_sparse(self(pre.dense))
+
+    def active_entries(self, pre: Preactivations) -> RaggedCodes:
+        """The codes of `forward` as those that are not zero; made for reading, not for training: without gradients."""
+        return nonzero(self(pre.dense))
 
     def gate(
         self, pre: Float[Tensor, "*batch some"], features: Int[Tensor, " some"] | None = None
@@ -65,6 +69,10 @@ class Bounded(ActivationFunction):
     @abstractmethod
     def at(self, entries: RaggedCodes) -> RaggedCodes:
         """The codes, from the pre-activations above the bound."""
+
+    def active_entries(self, pre: Preactivations) -> RaggedCodes:
+        """Those of `at` that are not zero."""
+        return _without_zeros(self.at(pre.above(self.bound())))
 
 
 activation_functions: Registry[type[ActivationFunction]] = Registry("activation function")
@@ -125,6 +133,10 @@ class TopK(OfK):
         """Exactly `k` entries a row; where fewer than `k` are positive, some are zero."""
         return pre.largest(self.k)
 
+    def active_entries(self, pre: Preactivations) -> RaggedCodes:
+        """Those of `sparse` that are not zero."""
+        return _without_zeros(self.sparse(pre).ragged())
+
 
 @activation_functions.register("batch_topk")
 class BatchTopK(OfK):
@@ -146,13 +158,24 @@ class BatchTopK(OfK):
         """Training: the batch's `k · batch` largest. Evaluation: all above the threshold."""
         if self.training:
             return batch_topk(rows(pre), self.k).view_as(pre)
-        if self.threshold < 0:
-            raise RuntimeError("BatchTopK's inference threshold was never set: train it, or assign `threshold`")
-        return pre * (pre > self.threshold)
+        return pre * (pre > self._learned())
+
+    def active_entries(self, pre: Preactivations) -> RaggedCodes:
+        """Training: those of `forward`. Evaluation: the pre-activations above the threshold."""
+        return super().active_entries(pre) if self.training else pre.above(self._learned())
 
     def rescale_(self, factor: float) -> None:
         """Scales the threshold."""
         self.threshold.mul_(factor)
+
+    def _learned(self) -> Float[Tensor, ""]:
+        if self.threshold < 0:
+            raise RuntimeError("BatchTopK's inference threshold was never set: train it, or assign `threshold`")
+        return self.threshold
+
+
+def _without_zeros(codes: RaggedCodes) -> RaggedCodes:
+    return codes.only(codes.values != 0)
 
 
 def rows(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "rows width"]:

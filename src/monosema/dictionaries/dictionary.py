@@ -77,6 +77,11 @@ class Dictionary(nn.Module):
         """The codes of `encode` as indices and values."""
         return self.activation.sparse(self.lazy_preactivations(x))
 
+    @torch.no_grad()
+    def active_entries(self, x: Float[Tensor, "batch d_in"]) -> RaggedCodes:
+        """The codes of `encode` as those that are not zero, which is all that most of what reads them needs."""
+        return self.activation.active_entries(self.lazy_preactivations(x))
+
     def decode(
         self,
         codes: Float[Tensor, "*batch width"] | SparseCodes | RaggedCodes,

@@ -1,7 +1,7 @@
 """Sparse linear algebra, each operation beside the dense expression that it equals."""
 
 from monosema.kernels.blocks import block_decode, block_decode_parts, block_prefix_decode
-from monosema.kernels.codes import RaggedCodes, SparseCodes, to_sparse
+from monosema.kernels.codes import RaggedCodes, SparseCodes, nonzero, to_sparse
 from monosema.kernels.columns import column_counts, column_sums
 from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
@@ -25,6 +25,7 @@ __all__ = [
     "encode_topk",
     "group_max",
     "is_dense",
+    "nonzero",
     "prefix_decode",
     "sparse_decode",
     "to_sparse",

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from monosema.kernels.entries import only, rows_of
-from monosema.kernels.search import where_true
+from monosema.kernels.search import where_not_zero, where_true
 
 
 class RaggedCodes(NamedTuple):
@@ -69,3 +69,11 @@ def to_sparse(codes: Float[Tensor, "batch width"]) -> SparseCodes:
     k = max(int((codes != 0).sum(1).max()), 1) if len(codes) else 1
     indices = codes.detach().abs().topk(k, dim=1, sorted=False).indices
     return SparseCodes(indices, codes.gather(1, indices), codes.shape[1])
+
+
+def nonzero(codes: Float[Tensor, "batch width"]) -> RaggedCodes:
+    """The entries of dense codes that are not zero, row after row; no gradients reach them."""
+    codes = codes.detach()
+    places, width = where_not_zero(codes.flatten()), codes.shape[1]
+    offsets = torch.searchsorted(places, width * torch.arange(len(codes) + 1, device=codes.device))
+    return RaggedCodes(offsets, places % width, codes.flatten().index_select(0, places), width)

@@ -28,15 +28,14 @@ class JumpReLUFamily(Penalised):
     """f = π · 1[π > θ], π = x W_enc + b_enc; thresholds learn by a straight-through estimator."""
 
     subtracts_input_bias: ClassVar[bool] = False
-    start_share: ClassVar[float | None] = None
-    """Share of the features that are active at the start with an automatic threshold; None for a third of those that
-    are wanted."""
     step_cost: ClassVar[float] = 3.6
 
     threshold: float | Literal["auto"] = "auto"
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
-    one; the January 2025 update's 0.1, with a norm of √d); auto is where a certain share is active at the start: of
-    jumprelu a quarter of all features, of jumprelu_tanh a third of those that are wanted."""
+    one; the January 2025 update's 0.1, with a norm of √d); auto is where `start_share` of them are active at the start."""
+    start_share: float | None = None
+    """Share of the features that are active at the start with an automatic threshold; None for a third of those that
+    are wanted."""
     bandwidth: float | Literal["auto"] = "auto"
     """Width ε of the straight-through estimator, in the same units (the paper's is 0.001, the update's 2); auto is the
     threshold that is given, or the one above which a third of the wanted features are at the start."""
@@ -49,6 +48,8 @@ class JumpReLUFamily(Penalised):
         super().__post_init__()
         fits = self.threshold == "auto" or self.threshold >= 0
         require(self, "threshold", fits, "a threshold of at least 0, or auto")
+        fits = self.start_share is None or 0 < self.start_share <= 1
+        require(self, "start_share", fits, "a share of the features, above 0 and up to 1, or None")
         require(self, "bandwidth", self.bandwidth == "auto" or self.bandwidth > 0, "a width above 0, or auto")
         require(self, "adaptive_bandwidth", self.adaptive_bandwidth >= 0, "a number of standard deviations, or 0")
         require(self, "step_kernel", self.step_kernel in step_kernels, f"one of {', '.join(step_kernels)}")
@@ -122,8 +123,9 @@ class JumpReLURecipe(JumpReLUFamily):
     name: ClassVar[str] = "jumprelu"
     fit: ClassVar[Fit] = Fit(6e-3)
     usual_sparsity: ClassVar[float] = 1e-3
-    start_share: ClassVar[float | None] = 1 / 4  # all features then learn something before most of them fall silent
-
+    start_share: float | None = 1 / 4
+    """Share of the features that are active at the start with an automatic threshold: of many, all learn something
+    before most of them fall silent; None for a third of those that are wanted."""
     encoder_lr: float = 0.3
     """Learning rate of the encoder's matrix, relative to that of all else."""
     encoder_scale: float = 0.3

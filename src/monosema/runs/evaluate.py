@@ -87,7 +87,7 @@ def open_folder(
         raise InputError(f"{tokens} tokens to measure on", expected="at least 1")
     where = pick_device(device)
     dictionaries = {name: dictionary.to(where) for name, dictionary in dictionaries_in(folder).items()}
-    origin = _common_origin(dictionaries)
+    origin = common_origin(dictionaries)
     if tokens is None:
         tokens = int(origin["heldout_tokens"] or RunConfig.heldout_tokens)
     if activations or (origin["activations"] and model is None and text is None):
@@ -96,13 +96,27 @@ def open_folder(
         raise InputError(
             f"{folder} does not say which model and text it came from", expected="--model and --text, or --activations"
         )
-    points = {point for d in dictionaries.values() for point in (*d.spec.reads, *d.spec.writes)}
-    if second is not None and not any(map(of_second, points)):
-        raise InputError(f"a second model, {second}, with dictionaries of one", hint="--model names another one")
-    loaded = _load_model(model, second, origin, any(map(of_second, points)), device)
+    loaded = model_of(dictionaries, model=model, second=second, device=device)
     measured_on = text or origin["heldout"] or heldout_text(origin["text"])
     contexts = heldout_contexts(loaded, measured_on, context or origin["context"] or RunConfig.context, tokens)
     return dictionaries, Heldout(loaded, contexts)
+
+
+def model_of(
+    dictionaries: Mapping[str, Dictionary], *, model: str | None = None, second: str | None = None, device: str = "auto"
+) -> Readable:
+    """The model that dictionaries were trained on, or another one that is named, and the second one, if they read two.
+
+    Raises:
+        InputError: they come from different models, do not say which, or it cannot be loaded.
+    """
+    origin = common_origin(dictionaries)
+    if not (model or origin["model"]):
+        raise InputError(f"{', '.join(dictionaries)}, which do not say what model they are of", expected="--model")
+    points = {point for d in dictionaries.values() for point in (*d.spec.reads, *d.spec.writes)}
+    if second is not None and not any(map(of_second, points)):
+        raise InputError(f"a second model, {second}, with dictionaries of one", hint="--model names another one")
+    return _load_model(model, second, origin, any(map(of_second, points)), device)
 
 
 def _load_model(
@@ -144,7 +158,12 @@ def dictionaries_in(folder: str | Path) -> dict[str, Dictionary]:
     return found
 
 
-def _common_origin(dictionaries: Mapping[str, Dictionary]) -> dict[str, Any]:
+def common_origin(dictionaries: Mapping[str, Dictionary]) -> dict[str, Any]:
+    """What dictionaries say of their model and text, None where they do not.
+
+    Raises:
+        InputError: they do not say the same.
+    """
     keys = ("model", "revision", "dtype", "text", "activations", "heldout", "heldout_tokens", "context")
     keys += ("second", "second_revision")
     origins = [{key: d.metadata.get(key) for key in keys} for d in dictionaries.values()]
