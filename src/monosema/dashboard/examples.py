@@ -1,0 +1,66 @@
+"""The examples of a feature as the page shows them: tokens, values, and what removing the feature would change."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monosema.features import Activations, Feature, FeatureStore
+
+if TYPE_CHECKING:
+    from monosema.dashboard.contract import Example, Group
+
+WINDOW = (20, 10)
+"""Tokens shown before and after the one that an example is of, as far as its context goes."""
+STRONGEST, EACH = 10, 3
+"""Examples shown: the strongest, and those of each interval."""
+
+
+def example_groups(store: FeatureStore, feature: Feature, activations: Activations) -> "list[Group]":
+    """The strongest examples, and some from each interval of activation, strongest first."""
+    picks: dict[int, list[dict[str, Any]]] = {}
+    for pick in feature.examples:
+        picks.setdefault(pick["group"], []).append(pick)
+    found: list[Group] = []
+    edges = np.linspace(feature.high, feature.low, store.index.intervals + 1).tolist()
+    for number in sorted(picks):
+        shown = picks[number][: EACH if number else STRONGEST]
+        examples = [example(store, activations, pick["token"]) for pick in shown]
+        if number:
+            high, low, share = edges[number - 1], edges[number], feature.shares[number - 1]
+            title, note = f"{low:.3g} to {high:.3g}", "Drawn at random from this interval, each from another context."
+        else:
+            high, low, share, title = None, None, None, "Strongest"
+            note = "The contexts in which the feature is strongest, around its strongest token there."
+        found.append({"title": title, "note": note, "low": low, "high": high, "share": share, "examples": examples})
+    return found
+
+
+def example(store: FeatureStore, activations: Activations, token: int) -> "Example":
+    """The text around a token, with the feature's value at each; nothing of what removing it would change."""
+    place = store.place(token, *WINDOW)
+    first = place.context * store.index.context + place.start
+    values = np.zeros(len(place.ids))
+    begin, end = np.searchsorted(activations.tokens, [first, first + len(place.ids)])
+    values[activations.tokens[begin:end] - first] = activations.values[begin:end]
+    return {
+        "document": place.document,
+        "context": place.context,
+        "position": token - place.context * store.index.context,
+        "start": place.start,
+        "tokens": place.texts,
+        "values": [round(float(value), 4) for value in values],
+        "strongest": token - first,
+        "next": [None] * len(place.ids),
+        "after": None,
+        "total": None,
+        "direct": None,
+        "sources": None,
+        "source_rest": None,
+    }
+
+
+def contexts_of(store: FeatureStore, examples: "Sequence[Example]") -> np.ndarray:
+    """The token ids of the examples' contexts, up to where the longest of them ends."""
+    end = max(example["start"] + len(example["tokens"]) for example in examples)
+    return np.array([store.context_ids(example["context"])[:end] for example in examples])

@@ -1,0 +1,216 @@
+"""What the page shows, from a feature store, its dictionary and its model."""
+
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from monosema.activations.filters import not_special
+from monosema.activations.tokens import separator_of
+from monosema.analysis import TokenTexts
+from monosema.dashboard.contract import Columns, Comparison, Overview, Prompt
+from monosema.dashboard.contract import Feature as FeatureView
+from monosema.dashboard.effects import add_effects
+from monosema.dashboard.examples import example_groups
+from monosema.dashboard.make_up import heads_of, neurons_of, reads_of
+from monosema.dictionaries import Dictionary
+from monosema.errors import InputError
+from monosema.features import Feature, FeatureStore
+from monosema.features.directions import directions, similar_between
+from monosema.models import read
+
+if TYPE_CHECKING:
+    from monosema.models import Readable
+
+FOUND = 500
+"""Features that a search returns at most."""
+PROMPT_FEATURES = 20
+"""Features of a token that a prompt shows, the strongest."""
+PROMPT_TOKENS = 2048
+
+
+class StoreProvider:
+    """Answers the page from a feature store.
+
+    Args:
+        store: of the dictionary.
+        dictionary: in evaluation mode.
+        model: that it was trained on, to measure effects and read prompts.
+        others: further stores of the same model with their dictionaries, by name, to compare with.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        dictionary: Dictionary,
+        model: "Readable",
+        others: "Mapping[str, StoreProvider] | None" = None,
+    ):
+        self.store, self.dictionary, self.model = store, dictionary, model
+        self.others = dict(others or {})
+        self.feature = lru_cache(maxsize=256)(self._feature)
+
+    @property
+    def name(self) -> str:
+        """Of the dictionary."""
+        return str(self.store.index.dictionary["name"])
+
+    def overview(self) -> Overview:
+        """The dictionary as a whole."""
+        index, spec = self.store.index, self.dictionary.spec
+        heads = heads_of(self.dictionary, self.model)
+        facts = {
+            "Text": index.text or "unknown",
+            "Activation function": self.dictionary.activation.name,
+            "Activations": f"{index.activations:,}",
+            "L0": f"{index.activations / index.counted:.1f}",
+            "Never active": f"{int((self.store.column('activations') == 0).sum()):,}",
+        }
+        return {
+            "title": f"{self.name} · {index.model}",
+            "dictionary": self.name,
+            "model": index.model,
+            "reads": list(spec.reads),
+            "writes": list(spec.writes),
+            "width": spec.width,
+            "tokens": index.counted,
+            "facts": facts,
+            "heads": None if heads is None else heads.shape[1],
+            "columns": self._columns(heads),
+            "others": list(self.others),
+            "live": True,
+        }
+
+    def _columns(self, heads: np.ndarray | None) -> Columns:
+        table = self.store.table(["density", "high", "mean", "strongest_token", "skewness", "promoted"])
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        known = columns["promoted"][0] is not None
+        return {
+            "feature": list(range(len(self.store))),
+            "density": columns["density"],
+            "max": [round(x, 4) for x in columns["high"]],
+            "mean": [round(x, 4) for x in columns["mean"]],
+            "skew": [None if x is None else round(x, 3) for x in columns["skewness"]],
+            "head": None if heads is None else heads.argmax(1).tolist(),
+            "token": columns["strongest_token"],
+            "logit": columns["promoted"] if known else None,
+        }
+
+    def _feature(self, i: int) -> FeatureView:
+        """All that is known of a feature, with what removing it would change in its examples."""
+        row = self.store.feature(i)
+        activations = self.store.activations(row)
+        groups = example_groups(self.store, row, activations)
+        add_effects(self.store, self.dictionary, self.model, i, [e for group in groups for e in group["examples"]])
+        heads = heads_of(self.dictionary, self.model)
+        edges = np.linspace(row.low, row.high, len(row.histogram) + 1) if row.activations else np.linspace(0, 1, 2)
+        return {
+            "feature": i,
+            "density": row.density,
+            "activations": row.activations,
+            "tokens": self.store.index.counted,
+            "mean": row.mean,
+            "max": row.high,
+            "histogram": {"edges": edges.tolist(), "counts": row.histogram if row.activations else [0]},
+            "logits": _logits(row),
+            "reads": reads_of(self.dictionary, self.model, i),
+            "similar": _pairs(row.similar),
+            "together": _pairs(row.together),
+            "apart": _pairs(row.apart),
+            "neurons": neurons_of(self.dictionary, i),
+            "heads": None if heads is None else heads[i].tolist(),
+            "groups": groups,
+        }
+
+    @torch.no_grad()
+    def prompt(self, text: str) -> Prompt:
+        """Which features fire on a text."""
+        tokenizer = self.model.tokenizer
+        ids = [] if tokenizer is None else list(tokenizer.encode(text, add_special_tokens=False))
+        if tokenizer is None or not ids:
+            raise InputError("a prompt without tokens", expected="some text, and a model with a tokenizer")
+        separator = separator_of(tokenizer)
+        ids = [*([] if separator is None else [separator]), *ids]
+        longest = min(self.model.max_context or PROMPT_TOKENS, PROMPT_TOKENS)
+        if len(ids) > longest:
+            raise InputError(f"a prompt of {len(ids)} tokens", expected=f"at most {longest}, which the model reads")
+        row = torch.tensor([ids])
+        point = " & ".join(self.dictionary.spec.reads)
+        x = read(self.model, row, [point])[point][0].to(self.dictionary.W_enc)
+        codes = self.dictionary.active_entries(x)
+        kept = not_special(row, self.model.special_ids)[0].tolist()
+        ends = codes.offsets.tolist()
+        active = [
+            _strongest(codes.columns[a:b], codes.values[a:b]) if counts else []
+            for counts, a, b in zip(kept, ends[:-1], ends[1:], strict=True)
+        ]
+        shown = sorted({feature for pairs in active for feature, _ in pairs})
+        high, token = self._strongest
+        return {
+            "tokens": TokenTexts(tokenizer)(ids),
+            "active": active,
+            "features": {feature: {"max": high[feature], "token": token[feature]} for feature in shown},
+        }
+
+    @cached_property
+    def _strongest(self) -> tuple[list[float], list[str]]:
+        table = self.store.table(["high", "strongest_token"])
+        return table.column(0).to_pylist(), table.column(1).to_pylist()
+
+    def search(self, text: str) -> list[int]:
+        """The features with a text among their examples' tokens or the logits that they promote or suppress."""
+        import pyarrow.compute as pc
+
+        found = pc.match_substring(self.store.table(["words"]).column(0), text, ignore_case=True).to_numpy()
+        features = np.flatnonzero(found)
+        return features[np.argsort(-self.store.column("density")[features], kind="stable")][:FOUND].tolist()
+
+    def compare(self, name: str) -> Comparison:
+        """Each feature beside the one of another dictionary whose direction is most like its own."""
+        other = self._other(name)
+        near = similar_between(directions(self.dictionary), directions(other.dictionary))
+        _, tokens = other._strongest
+        alive = self.store.column("activations") > 0
+        order = [int(i) for i in np.argsort(-near.figures[:, 0], kind="stable") if alive[i]]
+        pairs: list[Any] = [
+            {
+                "feature": i,
+                "other": int(near.features[i, 0]),
+                "cosine": float(near.figures[i, 0]),
+                "together": None,
+                "token": tokens[int(near.features[i, 0])],
+            }
+            for i in order
+        ]
+        return {"name": name, "pairs": pairs}
+
+    def other_feature(self, name: str, j: int) -> FeatureView:
+        """One feature of another dictionary."""
+        return self._other(name).feature(j)
+
+    def _other(self, name: str) -> "StoreProvider":
+        if name not in self.others:
+            raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(self.others) or 'none'}")
+        return self.others[name]
+
+
+def _pairs(neighbours: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(pair["feature"], round(pair["figure"], 4)) for pair in neighbours]
+
+
+def _strongest(columns: torch.Tensor, values: torch.Tensor) -> list[tuple[int, float]]:
+    best = values.abs().argsort(descending=True, stable=True)[:PROMPT_FEATURES]
+    return [(int(columns[i]), round(float(values[i]), 4)) for i in best]
+
+
+def _logits(row: Feature) -> Any:
+    if row.skewness is None:
+        return None
+    return {
+        "top": [(pair["text"], round(pair["value"], 4)) for pair in row.promotes],
+        "bottom": [(pair["text"], round(pair["value"], 4)) for pair in row.suppresses],
+        "skew": row.skewness,
+        "kurtosis": row.kurtosis,
+    }
