@@ -4,6 +4,7 @@ from monosema.analysis.examples import Example, top_examples
 from monosema.analysis.logits import LogitEffects, logit_effects
 from monosema.analysis.middling import middling_features
 from monosema.analysis.neuron import NeuronParts, neuron_parts
+from monosema.analysis.removal import Removal, removal_effects
 from monosema.analysis.render import render_example
 from monosema.analysis.shares import site_shares, sites_used
 from monosema.analysis.stream import stream_directions
@@ -13,9 +14,11 @@ __all__ = [
     "Example",
     "LogitEffects",
     "NeuronParts",
+    "Removal",
     "logit_effects",
     "middling_features",
     "neuron_parts",
+    "removal_effects",
     "render_example",
     "site_shares",
     "sites_used",

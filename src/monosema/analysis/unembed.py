@@ -1,6 +1,5 @@
 """What a model's last norm and head make of a residual stream."""
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,10 +50,8 @@ def logits_of_stream(model: "LoadedModel", rows: Float[Tensor, "some d_model"]) 
         hook.remove()
 
 
-def next_log_probabilities(
-    logits: Float[Tensor, "position vocabulary"], ids: Int[Tensor, " position"]
-) -> Float[Tensor, " position"]:
-    """log p of the token that follows each position, in nats; NaN at the last one, which none follows."""
+def log_probabilities(logits: Float[Tensor, "some vocabulary"], tokens: Int[Tensor, " some"]) -> Float[Tensor, " some"]:
+    """log p of a token under each row of logits, in nats; in float32 or better, on the CPU."""
     wide = torch.promote_types(logits.dtype, torch.float32)
-    found = F.log_softmax(logits[:-1], dim=-1, dtype=wide).gather(1, ids[1:, None].to(logits.device)).squeeze(1)
-    return F.pad(found, (0, 1), value=math.nan)
+    found = F.log_softmax(logits, dim=-1, dtype=wide).gather(1, tokens.to(logits.device).unsqueeze(1))
+    return found.squeeze(1).cpu()
