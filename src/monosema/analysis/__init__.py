@@ -7,6 +7,7 @@ from monosema.analysis.neuron import NeuronParts, neuron_parts
 from monosema.analysis.removal import Removal, removal_effects
 from monosema.analysis.render import render_example
 from monosema.analysis.shares import site_shares, sites_used
+from monosema.analysis.source_positions import SourceAttribution, source_attribution
 from monosema.analysis.stream import stream_directions
 from monosema.analysis.tokens import token_strings
 
@@ -15,6 +16,7 @@ __all__ = [
     "LogitEffects",
     "NeuronParts",
     "Removal",
+    "SourceAttribution",
     "logit_effects",
     "middling_features",
     "neuron_parts",
@@ -22,6 +24,7 @@ __all__ = [
     "render_example",
     "site_shares",
     "sites_used",
+    "source_attribution",
     "stream_directions",
     "token_strings",
     "top_examples",
