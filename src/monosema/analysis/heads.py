@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from monosema.analysis.stream import projected
+from monosema.analysis.vectors import chosen_of, decoder_rows
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 
@@ -123,15 +125,10 @@ def chosen_features(density: Float[Tensor, " width"], heads: int) -> list[Int[Te
 
 @torch.no_grad()
 def written(dictionary: Dictionary, model: "Readable", features: Int[Tensor, " some"]) -> Float[Tensor, "some d"]:
-    """What features of `attn_z` add to the stream: their directions through the output projection."""
+    """What features of `attn_z` give to the stream: their directions through the output projection."""
     owned = model.owner(dictionary.spec.writes[0])
     assert owned is not None  # it writes attn_z of one model, as `check_heads` has seen
-    owner, point = owned
-    project = owner.module.get_submodule(owner.point(point).path)
-    weight = dictionary.W_dec.to(model.device, model.dtype)
-    codes = torch.eye(len(features), device=model.device, dtype=model.dtype)
-    directions = dictionary.decoder.apply_some(codes, weight, features.to(model.device))
-    return (project(directions) - project(torch.zeros_like(directions))).float().cpu()
+    return projected(*owned, decoder_rows(dictionary, chosen_of(dictionary, features))).float().cpu()
 
 
 def compare(

@@ -19,12 +19,13 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation.rows import in_evaluation_mode
 from monosema.features.cofiring import cofiring
-from monosema.features.directions import describe
+from monosema.features.directions import describe, neighbour_column
 from monosema.features.layout import Index, write_index
 from monosema.features.sorting import ENTRIES, Sorter
 from monosema.features.store import FeatureStore
 from monosema.features.summary import ExampleOptions, Summary, summarise
-from monosema.features.writing import ActivationWriter, TokenWriter, write_features
+from monosema.features.words import strongest_tokens, words_of
+from monosema.features.writing import ActivationWriter, TokenWriter, figure_columns, write_features
 from monosema.files import folder_atomically
 from monosema.kernels import RaggedCodes
 from monosema.models import read
@@ -70,7 +71,7 @@ def build_features(
     """Writes every activation of every feature on a text, by feature, with figures, examples and neighbours of each.
 
     Memory holds the weights, `options.entries` activations, all activations of one feature, and the counts of
-    `options.cofiring_tokens` tokens, however long the text is; the disk holds the store twice while it is sorted.
+    `options.cofiring_tokens` tokens, and 8 bytes for each token of the text; the disk holds the store twice while it is sorted.
 
     Args:
         dictionary: reads hook points of `model`.
@@ -98,8 +99,16 @@ def build_features(
             counts = sorter.counts()
             summaries = _summarise(sorter, folder, seen, contexts.length, options.examples)
         near = cofiring(_sampled(seen, dictionary.spec.width), options.neighbours)
-        described = describe(dictionary, model, neighbours=options.neighbours, logits=options.logits)
-        write_features(folder, counts, summaries, seen.counted, near, described)
+        ids, texts = np.concatenate(seen.ids), TokenTexts(model.tokenizer)
+        columns = {
+            **figure_columns(counts, summaries, seen.counted),
+            "together": neighbour_column(near[0]),
+            "apart": neighbour_column(near[1]),
+            **describe(dictionary, model, neighbours=options.neighbours, logits=options.logits),
+            "strongest_token": strongest_tokens(summaries, ids, texts),
+            "words": words_of(summaries, ids, contexts.length, texts),
+        }
+        write_features(folder, columns)
         write_index(folder, _index(dictionary, name, model, text, contexts.length, seen, int(counts.sum()), options))
     return FeatureStore(out)
 
@@ -120,6 +129,7 @@ class _Seen:
     blocks: int = 0
     documents: list[np.ndarray] = field(default_factory=list)
     """Of each token."""
+    ids: list[np.ndarray] = field(default_factory=list)
     sample: list[RaggedCodes] = field(default_factory=list)
     """The codes of tokens spread over the text."""
 
@@ -148,6 +158,7 @@ def _read(
                     seen.sample.append(block.codes)
                 seen.blocks += 1
             seen.documents.append(documents.ravel())
+            seen.ids.append(ids.numpy().astype(np.int32).ravel())
             seen.contexts += len(taken)
             bar.advance(ids.numel())
     if not seen.counted:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monosema.features.cofiring import Neighbours
 from monosema.features.layout import (
     ACTIVATION_ROWS,
     ACTIVATIONS,
@@ -117,29 +116,16 @@ class ActivationWriter:
         self._writer.write_table(table, row_group_size=ACTIVATION_ROWS)
 
 
-def write_features(
-    folder: Path,
-    counts: np.ndarray,
-    summaries: Sequence[Summary],
-    counted: int,
-    near: tuple[Neighbours, Neighbours],
-    described: dict[str, list[Any]],
-) -> None:
-    """Writes the table of features.
+def figure_columns(counts: np.ndarray, summaries: Sequence[Summary], counted: int) -> dict[str, Any]:
+    """The columns of figures that all of a text gives.
 
     Args:
-        folder: of the store.
-        counts: activations of each.
+        counts: activations of each feature.
         summaries: of each.
         counted: tokens that densities are shares of.
-        near: those that fire together with each, and those that avoid it.
-        described: further columns.
     """
-    import pyarrow as pa
-    from pyarrow.parquet import write_table
-
     density = counts / counted
-    columns = {
+    return {
         "feature": np.arange(len(counts), dtype=np.int32),
         "first_row": np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
         "activations": counts.astype(np.int64),
@@ -151,19 +137,15 @@ def write_features(
         "histogram": [s.histogram.tolist() for s in summaries],
         "shares": [s.shares.tolist() for s in summaries],
         "examples": [[pick._asdict() for pick in s.examples] for s in summaries],
-        "together": neighbour_column(near[0]),
-        "apart": neighbour_column(near[1]),
-        **described,
     }
+
+
+def write_features(folder: Path, columns: dict[str, Any]) -> None:
+    """Writes the table of features; a column whose values are all None is one of nulls."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
     write_table(pa.table(columns), folder / FEATURES, compression="zstd", row_group_size=FEATURE_ROWS)
-
-
-def neighbour_column(near: Neighbours) -> list[list[dict[str, Any]]]:
-    """Of each feature its neighbours, as a table has them."""
-    return [
-        [{"feature": f, "figure": x} for f, x in zip(*pair, strict=True) if f >= 0]
-        for pair in zip(near.features.tolist(), near.figures.tolist(), strict=True)
-    ]
 
 
 def valid(text: str) -> str:

@@ -1,0 +1,83 @@
+"""What removing a feature would change in its examples, and which source tokens its attention read."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from monosema.analysis import removal_effects, source_attribution
+from monosema.dashboard.examples import contexts_of
+from monosema.dictionaries import Dictionary
+from monosema.errors import InputError
+from monosema.features import FeatureStore
+
+if TYPE_CHECKING:
+    from monosema.dashboard.contract import Example
+    from monosema.models import Readable
+
+
+def add_effects(
+    store: FeatureStore, dictionary: Dictionary, model: "Readable", feature: int, examples: "Sequence[Example]"
+) -> None:
+    """Fills in what the model has to be run for, as far as it can be known for this dictionary."""
+    if not examples:
+        return
+    ids = torch.from_numpy(contexts_of(store, examples))
+    _add_removal(dictionary, model, feature, ids, examples)
+    _add_sources(dictionary, model, feature, ids, examples)
+
+
+def can_remove(dictionary: Dictionary, model: "Readable") -> bool:
+    """Whether removing a feature's contribution can be measured: one model predicts the next token from all of it."""
+    owned = [model.owner(point) for point in dictionary.spec.writes]
+    owners = {id(pair[0]) for pair in owned if pair is not None}
+    several = len(dictionary.spec.writes) > 1 and dictionary.spec.decoder != "triangular"
+    predicts = all(pair is not None and pair[0].predicts_next for pair in owned)
+    return predicts and len(owners) == 1 and not several
+
+
+def _add_removal(
+    dictionary: Dictionary,
+    model: "Readable",
+    feature: int,
+    ids: Int[Tensor, "example position"],
+    examples: "Sequence[Example]",
+) -> None:
+    if not can_remove(dictionary, model):
+        return
+    found = removal_effects(dictionary, model, ids, [feature] * len(examples))
+    for row, example in enumerate(examples):
+        part = slice(example["start"], example["start"] + len(example["tokens"]))
+        before, total = found.before[row, part], found.total[row, part]
+        example["next"], example["after"] = _figures(before.exp()), _figures(total.exp())
+        example["total"] = _figures(total - before)
+        if found.direct is not None:
+            example["direct"] = _figures(found.direct[row, part] - before)
+
+
+def _add_sources(
+    dictionary: Dictionary,
+    model: "Readable",
+    feature: int,
+    ids: Int[Tensor, "example position"],
+    examples: "Sequence[Example]",
+) -> None:
+    reads = dictionary.spec.reads
+    if len(reads) != 1 or not reads[0].removeprefix("second.").startswith("attn_z."):
+        return
+    places = [example["position"] for example in examples]
+    try:
+        found = source_attribution(dictionary, model, ids, places, [feature] * len(examples)).sources
+    except InputError:  # attention that is computed in a way of the model's own, or codes not linear in their input
+        return
+    for row, example in enumerate(examples):
+        part = found[row, example["start"] : example["start"] + len(example["tokens"])]
+        example["sources"] = [round(x, 4) for x in part.tolist()]
+        example["source_rest"] = round((found[row].sum() - part.sum()).item(), 4)
+
+
+def _figures(x: Tensor) -> list[float | None]:
+    """As numbers for JSON; nothing where there is none."""
+    return [None if value != value else float(f"{value:.4g}") for value in x.tolist()]

@@ -1,0 +1,52 @@
+"""What a feature is made of, as the page shows it."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monosema.analysis import TokenTexts, encoder_decoder_cosines, head_shares, largest_entries, tokens_read
+from monosema.dictionaries import Dictionary
+
+if TYPE_CHECKING:
+    from monosema.models import Readable
+
+SHOWN = 10
+
+
+@lru_cache(maxsize=8)
+def heads_of(dictionary: Dictionary, model: "Readable") -> np.ndarray | None:
+    """The share of each head in every feature's direction, `[width, heads]`; None where heads do not lie side by side."""
+    found = head_shares(dictionary, model, range(dictionary.spec.width))
+    return None if found is None else found.numpy().round(4)
+
+
+def neurons_of(dictionary: Dictionary, feature: int) -> Any:
+    """The entries that most of its direction lies along."""
+    spec = dictionary.spec
+    found = largest_entries(dictionary, [feature], min(SHOWN, spec.d_out))
+    entries = zip(found.indices[0].tolist(), found.weights[0].tolist(), found.shares[0].tolist(), strict=True)
+    label = f"Entries of the direction at {', '.join(spec.writes)}"
+    return {"label": label, "entries": [(i, round(w, 4), round(s, 4)) for i, w, s in entries]}
+
+
+def reads_of(dictionary: Dictionary, model: "Readable", feature: int) -> Any:
+    """The tokens that a transcoder's encoder reads, and how far that is what its decoder writes."""
+    spec = dictionary.spec
+    if spec.writes_what_it_reads:
+        return None
+    vocabulary = model.vocabulary or 0
+    found = tokens_read(dictionary, model, [feature], min(SHOWN, vocabulary)) if vocabulary else None
+    if found is None:
+        return None
+    texts = TokenTexts(model.tokenizer)
+    cosines = encoder_decoder_cosines(dictionary, [feature])
+
+    def pairs(tokens: list[int], values: list[float]) -> list[tuple[str, float]]:
+        return [(texts([i])[0], round(v, 4)) for i, v in zip(tokens, values, strict=True)]
+
+    return {
+        "top": pairs(found.top_tokens[0].tolist(), found.top_values[0].tolist()),
+        "bottom": pairs(found.bottom_tokens[0].tolist(), found.bottom_values[0].tolist()),
+        "cosine": None if cosines is None else round(cosines.item(), 4),
+    }
