@@ -1,0 +1,77 @@
+/** How densely features fire: a histogram in which a range can be chosen, by clicking or dragging. */
+
+import { densityBins } from "./columns.js";
+import { h, s } from "./dom.js";
+import { count, percent } from "./numbers.js";
+import { heights, linear } from "./scale.js";
+import { explain, hint } from "./tooltip.js";
+
+const [WIDTH, LEFT, TOP, TALL] = [340, 6, 4, 62]; // pixels
+
+/** The figure; `chosen(from, to)` gets the densities that were chosen, or nulls. */
+export function densityChart(density, chosen) {
+  const bins = densityBins(density);
+  const all = bins.counts.length;
+  const x = linear(0, all, LEFT, WIDTH - LEFT);
+  const { height } = heights(bins.counts);
+  const columns = bins.counts.map((n, bin) => {
+    const [from, wide, tall] = [x(bin), x(bin + 1) - x(bin), TALL * height(n)];
+    const bar = s("rect", { x: from + 0.5, y: TOP + TALL - tall, width: wide - 1, height: tall, class: "bin" });
+    const area = s("rect", { x: from, y: TOP, width: wide, height: TALL, class: "catch" });
+    const say = () => `${count(n)} features fire on ${percent(bins.edge(bin))} to ${percent(bins.edge(bin + 1))} of tokens`;
+    return { bar, group: s("g", {}, bar, explain(area, say)) };
+  });
+  const picture = s(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${TOP + TALL + 18}`, class: "chart brush", role: "img", "aria-label": "Histogram of densities" },
+    columns.map(({ group }) => group),
+    axis(bins, x),
+  );
+  const show = (from, to) =>
+    columns.forEach(({ bar }, bin) => bar.classList.toggle("out", bins.edge(bin + 1) <= (from ?? 0) * 1.0001 || bins.edge(bin) * 1.0001 >= (to ?? 2)));
+  brush(picture, (at) => Math.max(0, Math.min(Math.floor(((at - LEFT) / (WIDTH - 2 * LEFT)) * all), all - 1)), (low, high, done) => {
+    const range = [low === 0 ? null : short(bins.edge(low)), high === all - 1 ? null : short(bins.edge(high + 1))];
+    show(...range);
+    if (done) chosen(...range);
+  });
+  const silent = bins.silent ? h("small", {}, `${count(bins.silent)} never fire`) : null;
+  const title = hint("Density", "How many features fire on what share of tokens, both on log scales where they need it. Click or drag to choose a range.");
+  return { element: h("section", { class: "densities" }, h("h2", {}, title, silent), picture), show };
+}
+
+function short(density) {
+  return Number(density.toPrecision(4));
+}
+
+function axis({ first, perDecade }, x) {
+  const base = TOP + TALL;
+  const decades = Array.from({ length: Math.max(-first, 1) + 1 }, (_, i) => i);
+  const anchor = (i) => (i === 0 ? "start" : i === decades.length - 1 ? "end" : "middle");
+  return [
+    s("line", { x1: LEFT, x2: WIDTH - LEFT, y1: base, y2: base, class: "axis" }),
+    decades.map((i) => s("text", { x: x(i * perDecade), y: base + 13, class: anchor(i) }, percent(10 ** (first + i)))),
+  ];
+}
+
+/** Follows a pointer that is pressed; `bin` is of a horizontal place in the picture. */
+function brush(picture, bin, act) {
+  const at = (event) => {
+    const box = picture.getBoundingClientRect();
+    return bin(((event.clientX - box.left) / box.width) * WIDTH);
+  };
+  let start = null;
+  const to = (event, done) => {
+    if (start === null) return;
+    const end = at(event);
+    act(Math.min(start, end), Math.max(start, end), done);
+    if (done) start = null;
+  };
+  picture.addEventListener("pointerdown", (event) => {
+    start = at(event);
+    picture.setPointerCapture(event.pointerId);
+    to(event, false);
+  });
+  picture.addEventListener("pointermove", (event) => to(event, false));
+  picture.addEventListener("pointerup", (event) => to(event, true));
+  picture.addEventListener("pointercancel", (event) => to(event, true));
+}

@@ -1,0 +1,39 @@
+/** Tokens as a reader may see them: whatever is in them, they take up space, stay where they are, and change nothing else. */
+
+import { h } from "./dom.js";
+
+// Controls, marks that reverse or hide text, and halves of characters; not the joiners, which emoji and scripts need.
+const HIDDEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]|(?![\u200c\u200d\u0600-\u0605])\p{Cf}/gu;
+
+/** A token as plain text: line ends as ⏎, what cannot be seen as ·. */
+export function plain(text) {
+  return text.replace(/\r\n|\n|\r/g, "⏎").replace(/\t/g, "⇥").replace(HIDDEN, "·");
+}
+
+/** A token by itself, with the spaces at its ends. */
+export function chip(text) {
+  const shown = plain(text);
+  const start = /^[ \u00a0]*/.exec(shown)[0].length;
+  const end = start === shown.length ? 0 : /[ \u00a0]*$/.exec(shown)[0].length;
+  const spaces = (n) => (n ? h("i", { class: "mark" }, "␣".repeat(n)) : null);
+  const middle = marked(shown.slice(start, shown.length - end));
+  return h("bdi", { class: "chip", lang: "" }, spaces(start), middle, spaces(end), shown === "" && empty());
+}
+
+/** A token's text within its context: spaces as they are, unless there is nothing else. */
+export function running(text, active) {
+  const shown = plain(text);
+  if (shown === "") return active ? [empty()] : [];
+  return /^[ \u00a0]+$/.test(shown) ? [h("i", { class: "mark" }, "␣".repeat(shown.length))] : marked(shown);
+}
+
+function marked(shown) {
+  return shown.split(/([⏎⇥·]+)/u).flatMap((part, i) => {
+    if (part === "") return [];
+    return i % 2 ? [h("i", { class: "mark" }, part), part.includes("⏎") && h("i", { class: "break" }, h("wbr"))] : [part];
+  });
+}
+
+function empty() {
+  return h("i", { class: "mark" }, "·");
+}
