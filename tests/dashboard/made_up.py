@@ -5,14 +5,73 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from monosema.dashboard.contract import Columns, Comparison, Example, Feature, Group, Overview, Prompt
+from monosema.dashboard.contract import (
+    Columns,
+    Comparison,
+    Example,
+    Feature,
+    Group,
+    Overview,
+    Pair,
+    Prompt,
+    PromptFeature,
+)
 from monosema.errors import InputError
 
-WORDS = (
-    " the| of| and| to| in| a| is| that| was| for| on| with| as| by| at| from| it| his| her| be| are| had| have|,|.|\n"
-    "| New| York| city| river| king| queen| house| water| light| night| year| time| people| world| music| school|ing|ed"
-    "|ly|ness|'s| 1| 2| 19|84| \"|\"| (|)|:|;| –| never| always| perhaps| children| garden| letter| because| although"
-).split("|")
+WORDS = [
+    *(
+        " the",
+        " of",
+        " and",
+        " to",
+        " in",
+        " a",
+        " is",
+        " that",
+        " was",
+        " for",
+        " on",
+        " with",
+        " as",
+        " by",
+        " at",
+        " from",
+    ),
+    *(
+        " it",
+        " his",
+        " her",
+        " be",
+        " are",
+        " had",
+        " have",
+        ",",
+        ".",
+        "\n",
+        " New",
+        " York",
+        " city",
+        " river",
+        " king",
+    ),
+    *(
+        " queen",
+        " house",
+        " water",
+        " light",
+        " night",
+        " year",
+        " time",
+        " people",
+        " world",
+        " music",
+        " school",
+        "ing",
+    ),
+    *("ed", "ly", "ness", "'s", " 1", " 2", " 19", "84", ' "', '"', " (", ")", ":", ";", " –", " never", " always"),
+    *(" perhaps", " children", " garden", " letter", " because", " although"),
+]
+OTHERS = ("l1-8k", "runs/other dictionary/ü #2")
 SHOWN = (20, 10)  # tokens before and after the strongest
 
 
@@ -20,7 +79,13 @@ class MadeUp:
     """Features that each like a few words; every number follows from the seed and the feature."""
 
     def __init__(
-        self, width: int = 512, *, heads: int | None = 8, words: Sequence[str] = WORDS, live: bool = True, examples: int = 25
+        self,
+        width: int = 512,
+        *,
+        heads: int | None = 8,
+        words: Sequence[str] = WORDS,
+        live: bool = True,
+        examples: int = 25,
     ):
         self.width, self.heads, self.words, self.live, self.examples = width, heads, list(words), live, examples
         self.tokens = 2_097_152
@@ -40,7 +105,7 @@ class MadeUp:
             "facts": {"Recipe": "batch_topk, k 32", "FVE": "0.87", "L0": "31.9", "Text": "1,024 held-out contexts"},
             "heads": self.heads,
             "columns": self.columns(),
-            "others": ["l1-8k", "runs/other dictionary/ü #2"],
+            "others": list(OTHERS),
             "live": self.live,
         }
 
@@ -90,7 +155,9 @@ class MadeUp:
                 "skew": 1.24,
                 "kurtosis": 8.1,
             },
-            "reads": None if i % 2 else {
+            "reads": None
+            if i % 2
+            else {
                 "top": [(word, 0.61 * part) for word, part in zip(self.liked(i), falling, strict=False)],
                 "bottom": [(word, -0.4 * part) for word, part in zip(self.liked(i)[::-1], falling[:8], strict=False)],
                 "cosine": 0.217,
@@ -124,7 +191,14 @@ class MadeUp:
             title = f"{low:.0%} to {high:.0%} of the maximum"
             note = "A random sample of the activations between these bounds"
             found.append(
-                {"title": title, "note": note, "low": low * most, "high": high * most, "share": share, "examples": examples}
+                {
+                    "title": title,
+                    "note": note,
+                    "low": low * most,
+                    "high": high * most,
+                    "share": share,
+                    "examples": examples,
+                }
             )
         return found
 
@@ -162,8 +236,10 @@ class MadeUp:
         tokens = [f"{' ' if place else ''}{word}" for place, word in enumerate(text.split(" "))]
         active = [self.fires(token) for token in tokens]
         named = {feature for own in active for feature, _ in own}
-        known = {i: {"max": max(self.max(i), 1.0), "token": self.liked(i)[0]} for i in sorted(named)}
-        return {"tokens": tokens, "active": active, "features": known}  # pyright: ignore[reportReturnType]
+        known: dict[int, PromptFeature] = {
+            i: {"max": max(self.max(i), 1.0), "token": self.liked(i)[0]} for i in sorted(named)
+        }
+        return {"tokens": tokens, "active": active, "features": known}
 
     def fires(self, token: str) -> list[tuple[int, float]]:
         chance = random.Random(token)
@@ -179,7 +255,7 @@ class MadeUp:
         self.asked.append(("compare", name))
         self.check(name)
         cosines = [0.98 * (1 - i / self.width) for i in range(self.width)]
-        pairs = [
+        pairs: list[Pair] = [
             {
                 "feature": i,
                 "other": (i * 7 + 3) % self.width,
@@ -189,14 +265,14 @@ class MadeUp:
             }
             for i, cosine in enumerate(cosines)
         ]
-        return {"name": name, "pairs": pairs}  # pyright: ignore[reportReturnType]
+        return {"name": name, "pairs": pairs}
 
     def other_feature(self, name: str, j: int) -> Feature:
         self.check(name)
         return self.feature(j)
 
     def check(self, name: str) -> None:
-        if name not in ("l1-8k", "runs/other dictionary/ü #2"):
+        if name not in OTHERS:
             raise InputError(f"no dictionary {name}", expected="l1-8k")
 
 

@@ -198,7 +198,7 @@ class Comparison(TypedDict):
 
 
 class Provider(Protocol):
-    """What the page shows. A server asks for one thing at a time; each may raise an InputError, which the page shows."""
+    """What the page asks for, one thing at a time; the page shows the message of an InputError."""
 
     def overview(self) -> Overview:
         """The dictionary as a whole; asked for once."""

@@ -9,11 +9,26 @@ import { themeButton } from "./theme.js";
 
 /** Fills the bar; what it returns marks the entry of the view that is shown. */
 export function fillBar(bar, overview) {
-  const places = [["features", "Features"], overview.live && ["prompt", "Prompt"], overview.others.length > 0 && ["compare", "Compare"]];
-  const links = places.filter(Boolean).map(([part, label]) => h("a", { href: address([part]), "data-part": part }, label));
-  const help = h("button", { type: "button", class: "quiet", title: "Keys (?)", "aria-label": "Keys", onclick: showKeys }, "?");
+  const places = [
+    ["features", "Features"],
+    overview.live && ["prompt", "Prompt"],
+    overview.others.length > 0 && ["compare", "Compare"],
+  ];
+  const links = places
+    .filter(Boolean)
+    .map(([part, label]) => h("a", { href: address([part]), "data-part": part }, label));
+  const help = h(
+    "button",
+    { type: "button", class: "quiet", title: "Keys (?)", "aria-label": "Keys", onclick: showKeys },
+    "?",
+  );
   bar.replaceChildren(
-    h("a", { class: "brand", href: address(["features"]) }, "monosema", h("span", { class: "soft" }, overview.dictionary)),
+    h(
+      "a",
+      { class: "brand", href: address(["features"]) },
+      "monosema",
+      h("span", { class: "soft" }, overview.dictionary),
+    ),
     h("nav", { "aria-label": "Views" }, links),
     searchForm(overview.width),
     h("div", { class: "buttons" }, themeButton(), help),

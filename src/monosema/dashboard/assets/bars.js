@@ -9,7 +9,10 @@ import { explain } from "./tooltip.js";
 export function bars(entries, { kind = "plus", sign = false, most = null, label = null } = {}) {
   const scale = most ?? entries.reduce((largest, entry) => Math.max(largest, Math.abs(entry.amount)), 0);
   const items = entries.map(({ label: text, amount, href, tip }) => {
-    const inside = [h("span", { class: "what" }, text), h("span", { class: "amount" }, (sign ? signed : value)(amount))];
+    const inside = [
+      h("span", { class: "what" }, text),
+      h("span", { class: "amount" }, (sign ? signed : value)(amount)),
+    ];
     const row = href ? h("a", { href }, inside) : h("span", {}, inside);
     const item = h("li", { class: kind, "--part": scale > 0 ? Math.min(Math.abs(amount) / scale, 1) : 0 }, row);
     return tip ? explain(item, tip) : item;
@@ -25,7 +28,12 @@ export function poles(top, bottom, names) {
       "div",
       {},
       h("h3", {}, name),
-      entries.length ? bars(entries.map(([text, amount]) => ({ label: chip(text), amount })), { kind, sign: true, most }) : "–",
+      entries.length
+        ? bars(
+            entries.map(([text, amount]) => ({ label: chip(text), amount })),
+            { kind, sign: true, most },
+          )
+        : "–",
     );
   return h("div", { class: "poles" }, list(top, "plus", names[0]), list(bottom, "minus", names[1]));
 }

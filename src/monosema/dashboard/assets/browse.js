@@ -7,10 +7,10 @@ import { addressOf, amendTo, filtersOf } from "./filters.js";
 import { count, percent, value } from "./numbers.js";
 import { address, noteScrolled, scrolled } from "./router.js";
 import { follow } from "./sequence.js";
+import { sortHead } from "./sortable.js";
 import { found, inFull, shownInFull } from "./store.js";
 import { chip } from "./text.js";
-import { explain } from "./tooltip.js";
-import { virtualTable } from "./virtual.js";
+import { VirtualTable } from "./virtual.js";
 
 /** The view at `#/features?sort=density`. */
 export async function browse({ query }, overview) {
@@ -18,7 +18,7 @@ export async function browse({ query }, overview) {
   const { columns } = overview;
   let places = [];
   let among = null;
-  const table = virtualTable({
+  const table = new VirtualTable({
     label: "Features",
     columns: () => tableColumns(columns, () => places, state, sortBy),
     href: (row) => address(["feature", columns.feature[places[row]]]),
@@ -27,7 +27,8 @@ export async function browse({ query }, overview) {
   const bar = controls(overview, state, change);
   const fill = (top) => {
     places = sifted(columns, { ...state, among });
-    const changed = state.text || state.sort !== "feature" || state.descending || places.length < columns.feature.length;
+    const changed =
+      state.text || state.sort !== "feature" || state.descending || places.length < columns.feature.length;
     follow(changed ? places.map((i) => columns.feature[i]) : null, addressOf(state));
     table.fill(places.length, top);
     bar.update(places.length);
@@ -69,8 +70,11 @@ function heading(overview) {
   const { title, dictionary, model, reads, writes, width, tokens } = overview;
   const wires = reads.join() === writes.join() ? reads.join(", ") : `${reads.join(", ")} → ${writes.join(", ")}`;
   const lead = `${dictionary} · ${model} · ${wires} · ${count(width)} features on ${count(tokens)} tokens`;
-  const facts = Object.entries(overview.facts).map(([term, text]) => h("div", {}, h("dt", {}, term), h("dd", {}, text)));
-  const more = facts.length > 0 && h("details", { class: "facts" }, h("summary", {}, "About the dictionary"), h("dl", {}, facts));
+  const facts = Object.entries(overview.facts).map(([term, text]) =>
+    h("div", {}, h("dt", {}, term), h("dd", {}, text)),
+  );
+  const more =
+    facts.length > 0 && h("details", { class: "facts" }, h("summary", {}, "About the dictionary"), h("dl", {}, facts));
   return h("div", { class: "heading" }, h("h1", {}, title), h("p", { class: "lead" }, lead), more);
 }
 
@@ -86,17 +90,11 @@ const COLUMNS = [
 ];
 
 function tableColumns(columns, places, state, sortBy) {
-  return COLUMNS.filter(([name]) => columns[name]).map(([name, label, meaning, show]) => {
-    const sorted = state.sort === name;
-    const arrow = h("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (state.descending ? "↓" : "↑") : "");
-    const button = h("button", { type: "button", class: "sort", onclick: () => sortBy(name) }, label, arrow);
-    return {
-      name,
-      head: explain(button, () => meaning),
-      cell: (row) => content(name, columns, places()[row], show),
-      aria: { "aria-sort": sorted ? (state.descending ? "descending" : "ascending") : "none" },
-    };
-  });
+  return COLUMNS.filter(([name]) => columns[name]).map(([name, label, meaning, show]) => ({
+    name: `at-${name}`,
+    ...sortHead(name, label, meaning, state, sortBy),
+    cell: (row) => content(name, columns, places()[row], show),
+  }));
 }
 
 function content(name, columns, i, show) {

@@ -1,7 +1,16 @@
 /** Sorting and sifting the columns of all features. */
 
 /** The first order of each column: numbers from the largest, the others from the smallest. */
-export const DESCENDING = { feature: false, token: false, logit: false, density: true, max: true, mean: true, skew: true, head: false };
+export const DESCENDING = {
+  feature: false,
+  token: false,
+  logit: false,
+  density: true,
+  max: true,
+  mean: true,
+  skew: true,
+  head: false,
+};
 
 /** The places of the features that pass, in order. `among` is a set of features, or null for all. */
 export function sifted(columns, { sort, descending, from, to, head, among }) {
@@ -36,7 +45,8 @@ export function densityBins(density, perDecade = 5) {
   const counts = new Array(Math.max(-first, 1) * perDecade).fill(0);
   let silent = 0;
   for (const d of density) {
-    if (d > 0) counts[Math.max(0, Math.min(Math.floor((Math.log10(d) - first) * perDecade + 1e-9), counts.length - 1))] += 1;
+    if (d > 0)
+      counts[Math.max(0, Math.min(Math.floor((Math.log10(d) - first) * perDecade + 1e-9), counts.length - 1))] += 1;
     else silent += 1;
   }
   return { counts, silent, edge: (bin) => 10 ** (first + bin / perDecade), first, perDecade };

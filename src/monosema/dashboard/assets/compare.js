@@ -5,10 +5,10 @@ import { h } from "./dom.js";
 import { featureArticle } from "./feature.js";
 import { count, signed, value } from "./numbers.js";
 import { address, go, here, noteScrolled, scrolled } from "./router.js";
+import { sortHead } from "./sortable.js";
 import { comparisonWith, featureOf, otherFeatureOf } from "./store.js";
 import { chip } from "./text.js";
-import { explain } from "./tooltip.js";
-import { virtualTable } from "./virtual.js";
+import { VirtualTable } from "./virtual.js";
 
 const ALIKE = 0.7; // cosine above which two features count as the same one
 
@@ -22,7 +22,10 @@ export async function compareView({ parts }, overview) {
 
 function choices({ others }) {
   const items = others.map((name) => h("li", {}, h("a", { href: address(["compare", name]) }, name)));
-  return { title: "Compare", element: h("div", { class: "view" }, h("h1", {}, "Compare with"), h("ul", { class: "plain" }, items)) };
+  return {
+    title: "Compare",
+    element: h("div", { class: "view" }, h("h1", {}, "Compare with"), h("ul", { class: "plain" }, items)),
+  };
 }
 
 async function pairsView(name, overview) {
@@ -34,7 +37,7 @@ async function pairsView(name, overview) {
     state.rows = sorted([...pairs.keys()], (i) => pairs[i][sort], state.descending).map((i) => pairs[i]);
     table.fill(pairs.length);
   };
-  const table = virtualTable({
+  const table = new VirtualTable({
     label: "Pairs",
     columns: () => pairColumns(overview, name, state, sortBy),
     href: (row) => address(["compare", name, state.rows[row].feature, state.rows[row].other]),
@@ -45,7 +48,12 @@ async function pairsView(name, overview) {
   const title = h("h1", {}, h("span", { class: "soft" }, `${overview.dictionary} and `), name);
   return {
     title: `Compare with ${name}`,
-    element: h("div", { class: "view browse" }, h("div", { class: "heading" }, title, h("p", { class: "lead" }, lead), otherChoice(name, overview)), table.element),
+    element: h(
+      "div",
+      { class: "view browse" },
+      h("div", { class: "heading" }, title, h("p", { class: "lead" }, lead), otherChoice(name, overview)),
+      table.element,
+    ),
     shown: () => table.fill(pairs.length, scrolled() ?? 0),
     wide: true,
     scrolls: true,
@@ -67,38 +75,52 @@ function pairColumns({ dictionary, columns }, name, state, sortBy) {
     ["other", name, `A feature of ${name}`, (pair) => String(pair.other)],
     ["token", null, null, (pair) => token(pair.token)],
     ["cosine", "Cosine", "Between the directions that the two write", (pair) => value(pair.cosine)],
-    ["together", "Together", "Correlation of their activations", (pair) => (pair.together === null ? "–" : signed(pair.together))],
+    [
+      "together",
+      "Together",
+      "Correlation of their activations",
+      (pair) => (pair.together === null ? "–" : signed(pair.together)),
+    ],
   ];
-  return shown.map(([key, label, meaning, show]) => {
-    const sorted = label && state.sort === key;
-    const arrow = h("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (state.descending ? "↓" : "↑") : "");
-    const button = label && h("button", { type: "button", class: "sort", onclick: () => sortBy(key) }, label, arrow);
-    return {
-      name: key,
-      head: button ? explain(button, () => meaning) : "strongest on",
-      cell: (row) => show(state.rows[row]),
-      aria: { "aria-sort": sorted ? (state.descending ? "descending" : "ascending") : "none" },
-    };
-  });
+  return shown.map(([key, label, meaning, show]) => ({
+    name: `at-${key}`,
+    ...(label ? sortHead(key, label, meaning, state, sortBy) : { head: "strongest on" }),
+    cell: (row) => show(state.rows[row]),
+  }));
 }
 
 async function sideBySide(name, feature, other, overview) {
-  if (!Number.isInteger(feature) || !Number.isInteger(other)) throw new Error(`No such pair of features: ${here().parts.slice(2).join(" and ")}`);
-  const [{ pairs }, ours, theirs] = await Promise.all([comparisonWith(name), featureOf(feature), otherFeatureOf(name, other)]);
+  if (!Number.isInteger(feature) || !Number.isInteger(other))
+    throw new Error(`No such pair of features: ${here().parts.slice(2).join(" and ")}`);
+  const [{ pairs }, ours, theirs] = await Promise.all([
+    comparisonWith(name),
+    featureOf(feature),
+    otherFeatureOf(name, other),
+  ]);
   const pair = pairs.find((one) => one.feature === feature && one.other === other);
   const together = pair && pair.together !== null ? `, correlation ${signed(pair.together)}` : "";
   const lead = pair ? `cosine ${value(pair.cosine)}${together}` : "not among the pairs of the table";
-  const column = (title, link, article) => h("section", { class: "half" }, h("h2", { class: "title" }, link ? h("a", { href: link }, title) : title), article);
+  const column = (title, link, article) =>
+    h("section", { class: "half" }, h("h2", { class: "title" }, link ? h("a", { href: link }, title) : title), article);
   return {
     title: `${feature} and ${other} of ${name}`,
     element: h(
       "div",
       { class: "view" },
-      h("div", { class: "top" }, h("h1", {}, `${feature} and ${other}`, h("small", {}, lead)), h("a", { href: address(["compare", name]) }, "all pairs")),
+      h(
+        "div",
+        { class: "top" },
+        h("h1", {}, `${feature} and ${other}`, h("small", {}, lead)),
+        h("a", { href: address(["compare", name]) }, "all pairs"),
+      ),
       h(
         "div",
         { class: "halves" },
-        column(`${overview.dictionary}, ${feature}`, address(["feature", feature]), featureArticle(ours, { columns: overview.columns, linked: true })),
+        column(
+          `${overview.dictionary}, ${feature}`,
+          address(["feature", feature]),
+          featureArticle(ours, { columns: overview.columns, linked: true }),
+        ),
         column(`${name}, ${other}`, null, featureArticle(theirs, { columns: null })),
       ),
     ),

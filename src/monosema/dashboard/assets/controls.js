@@ -14,9 +14,18 @@ export function controls(overview, state, change) {
   const [from, to] = ["from", "to"].map((name) => bound(name, change));
   const heads = overview.heads && overview.columns.head ? headChoice(overview.heads, change) : null;
   const some = shownInFull && someChoice(state, change);
-  const clear = h("button", { type: "button", onclick: () => change({ from: null, to: null, head: null, text: "" }) }, "Clear");
+  const clear = h(
+    "button",
+    { type: "button", onclick: () => change({ from: null, to: null, head: null, text: "" }) },
+    "Clear",
+  );
   const range = h("span", { class: "range" }, "density ", from, " to ", to, " %");
-  const element = h("div", { class: "controls" }, chart.element, h("div", { class: "fields" }, range, heads, some, status, clear));
+  const element = h(
+    "div",
+    { class: "controls" },
+    chart.element,
+    h("div", { class: "fields" }, range, heads, some, status, clear),
+  );
   const update = (rows) => {
     chart.show(state.from, state.to);
     from.value = state.from === null ? "" : Number((state.from * 100).toPrecision(4));
@@ -58,10 +67,20 @@ function shareOf(text) {
 function headChoice(heads, change) {
   const choices = Array.from({ length: heads }, (_, head) => h("option", { value: head }, `head ${head}`));
   const onchange = (event) => change({ head: event.target.value === "" ? null : Number(event.target.value) });
-  return h("label", {}, h("span", { class: "away" }, "Head"), h("select", { onchange }, h("option", { value: "" }, "any head"), choices));
+  return h(
+    "label",
+    {},
+    h("span", { class: "away" }, "Head"),
+    h("select", { onchange }, h("option", { value: "" }, "any head"), choices),
+  );
 }
 
 function someChoice(state, change) {
   const onchange = (event) => change({ some: event.target.checked });
-  return h("label", {}, h("input", { type: "checkbox", checked: state.some, onchange }), "only those with examples in this file");
+  return h(
+    "label",
+    {},
+    h("input", { type: "checkbox", checked: state.some, onchange }),
+    "only those with examples in this file",
+  );
 }

@@ -18,24 +18,36 @@ export function densityChart(density, chosen) {
     const [from, wide, tall] = [x(bin), x(bin + 1) - x(bin), TALL * height(n)];
     const bar = s("rect", { x: from + 0.5, y: TOP + TALL - tall, width: wide - 1, height: tall, class: "bin" });
     const area = s("rect", { x: from, y: TOP, width: wide, height: TALL, class: "catch" });
-    const say = () => `${count(n)} features fire on ${percent(bins.edge(bin))} to ${percent(bins.edge(bin + 1))} of tokens`;
+    const say = () =>
+      `${count(n)} features fire on ${percent(bins.edge(bin))} to ${percent(bins.edge(bin + 1))} of tokens`;
     return { bar, group: s("g", {}, bar, explain(area, say)) };
   });
   const picture = s(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${TOP + TALL + 18}`, class: "chart brush", role: "img", "aria-label": "Histogram of densities" },
+    {
+      viewBox: `0 0 ${WIDTH} ${TOP + TALL + 18}`,
+      class: "chart brush",
+      role: "img",
+      "aria-label": "Histogram of densities",
+    },
     columns.map(({ group }) => group),
     axis(bins, x),
   );
   const show = (from, to) =>
-    columns.forEach(({ bar }, bin) => bar.classList.toggle("out", bins.edge(bin + 1) <= (from ?? 0) * 1.0001 || bins.edge(bin) * 1.0001 >= (to ?? 2)));
-  brush(picture, (at) => Math.max(0, Math.min(Math.floor(((at - LEFT) / (WIDTH - 2 * LEFT)) * all), all - 1)), (low, high, done) => {
-    const range = [low === 0 ? null : short(bins.edge(low)), high === all - 1 ? null : short(bins.edge(high + 1))];
-    show(...range);
-    if (done) chosen(...range);
-  });
+    columns.forEach(({ bar }, bin) =>
+      bar.classList.toggle("out", bins.edge(bin + 1) <= (from ?? 0) * 1.0001 || bins.edge(bin) * 1.0001 >= (to ?? 2)),
+    );
+  brush(
+    picture,
+    (at) => Math.max(0, Math.min(Math.floor(((at - LEFT) / (WIDTH - 2 * LEFT)) * all), all - 1)),
+    (low, high, done) => {
+      const range = [low === 0 ? null : short(bins.edge(low)), high === all - 1 ? null : short(bins.edge(high + 1))];
+      show(...range);
+      if (done) chosen(...range);
+    },
+  );
   const silent = bins.silent ? h("small", {}, `${count(bins.silent)} never fire`) : null;
-  const title = hint("Density", "How many features fire on what share of tokens, both on log scales where they need it. Click or drag to choose a range.");
+  const title = hint("Density", "How many features fire on what share of tokens. Click or drag to choose a range.");
   return { element: h("section", { class: "densities" }, h("h2", {}, title, silent), picture), show };
 }
 
@@ -46,11 +58,21 @@ function short(density) {
 function axis({ first, perDecade }, x) {
   const base = TOP + TALL;
   const decades = Array.from({ length: Math.max(-first, 1) + 1 }, (_, i) => i);
+  const every = Math.ceil(decades.length / 5);
   const anchor = (i) => (i === 0 ? "start" : i === decades.length - 1 ? "end" : "middle");
   return [
     s("line", { x1: LEFT, x2: WIDTH - LEFT, y1: base, y2: base, class: "axis" }),
-    decades.map((i) => s("text", { x: x(i * perDecade), y: base + 13, class: anchor(i) }, percent(10 ** (first + i)))),
+    decades
+      .filter((i) => (decades.length - 1 - i) % every === 0)
+      .map((i) => s("text", { x: x(i * perDecade), y: base + 13, class: anchor(i) }, power(first + i))),
   ];
+}
+
+/** A power of ten as a percentage. */
+function power(exponent) {
+  const digits = [..."⁰¹²³⁴⁵⁶⁷⁸⁹"];
+  if (exponent >= -5) return `${10 ** (exponent + 2)} %`;
+  return `10⁻${[...String(-exponent - 2)].map((digit) => digits[digit]).join("")} %`;
 }
 
 /** Follows a pointer that is pressed; `bin` is of a horizontal place in the picture. */

@@ -15,8 +15,17 @@ const KEYS = [
 ];
 
 function open(title, ...inside) {
-  const close = h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕");
-  const dialog = h("dialog", { "aria-label": title, onclose: () => dialog.remove() }, h("header", {}, h("h2", {}, title), close), inside);
+  const close = h(
+    "button",
+    { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() },
+    "✕",
+  );
+  const dialog = h(
+    "dialog",
+    { "aria-label": title, onclose: () => dialog.remove() },
+    h("header", {}, h("h2", {}, title), close),
+    inside,
+  );
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   dialog.showModal();
@@ -25,13 +34,27 @@ function open(title, ...inside) {
 
 /** Lists the keys. */
 export function showKeys() {
-  const rows = KEYS.map(([keys, act]) => [h("dt", {}, keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, act)]);
+  const rows = KEYS.map(([keys, act]) => [
+    h(
+      "dt",
+      {},
+      keys.split(" ").map((key) => h("kbd", {}, key)),
+    ),
+    h("dd", {}, act),
+  ]);
   open("Keys", h("dl", { class: "keys" }, rows));
 }
 
 /** Asks for a number, and goes there. */
 export function askForFeature(width) {
-  const input = h("input", { type: "number", min: 0, max: width - 1, required: true, "aria-label": "Number of the feature", placeholder: `0 to ${width - 1}` });
+  const input = h("input", {
+    type: "number",
+    min: 0,
+    max: width - 1,
+    required: true,
+    "aria-label": "Number of the feature",
+    placeholder: `0 to ${width - 1}`,
+  });
   const onsubmit = (event) => {
     event.preventDefault();
     dialog.close();

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element of HTML. A property is an attribute, an event's listener (`onclick`) or a variable of style (`--shade`). */
+/** An element of HTML. A property is an attribute, a listener (`onclick`) or a variable of style (`--shade`). */
 export function h(tag, properties, ...children) {
   return filled(document.createElement(tag), properties, children);
 }
@@ -19,7 +19,9 @@ function filled(element, properties, children) {
     else if (name.startsWith("--")) element.style.setProperty(name, value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 

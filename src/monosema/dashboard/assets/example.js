@@ -17,13 +17,14 @@ export function exampleItem(example, { feature, mode, shades, near }) {
     label: `Document ${example.document}; the strongest token is ${plain(example.tokens[example.strongest])}`,
     current: example.strongest - first,
     active: (i) => example.values[first + i] !== 0,
+    before: mode === "sources" && elsewhere(example, first, last),
     make: (element, i) => {
       shade(element, shadeOf(first + i), MODES[mode].diverging);
       element.classList.toggle("strongest", first + i === example.strongest);
       explain(element, () => tokenTip(example, first + i, feature));
     },
   });
-  return h("li", { class: "example" }, meta(example, mode), h("div", {}, run, mode === "sources" && rest(example)));
+  return h("li", { class: "example" }, meta(example, mode), run);
 }
 
 function window({ strongest, tokens }) {
@@ -33,14 +34,25 @@ function window({ strongest, tokens }) {
 function meta(example, mode) {
   const strongest = MODES[mode].diverging && mode !== "sources" ? MODES[mode].of(example)?.[example.strongest] : null;
   const where = h("small", {}, `${count(example.document)}:${count(example.position)}`);
-  explain(where, () => `Document ${count(example.document)}, context ${count(example.context)}, position ${count(example.position)}`);
+  explain(
+    where,
+    () => `Document ${count(example.document)}, context ${count(example.context)}, position ${count(example.position)}`,
+  );
   const effect = strongest === null || strongest === undefined ? null : h("small", {}, signed(strongest));
-  return h("div", { class: "meta" }, h("b", {}, value(example.values[example.strongest])), effect, where);
+  return h(
+    "div",
+    { class: "meta" },
+    h("span", {}, effect, h("b", {}, value(example.values[example.strongest]))),
+    where,
+  );
 }
 
-function rest(example) {
-  if (!example.sources || example.source_rest === null) return null;
-  return h("small", { class: "rest" }, `tokens not shown: ${signed(example.source_rest)}`);
+/** What stands for the tokens that are not shown, where the shown ones have the others' sum beside them. */
+function elsewhere({ sources, source_rest: rest }, first, last) {
+  if (!sources || rest === null) return null;
+  const sum = sources.reduce((total, v, i) => (i < first || i >= last ? total + v : total), rest);
+  const sign = h("small", { class: "elsewhere", tabindex: "0" }, `… ${signed(sum)}`);
+  return [explain(sign, () => `The tokens that are not shown contribute ${signed(sum)} in all`), " "];
 }
 
 /** What is known of one token of an example. */

@@ -44,7 +44,11 @@ function groupSection(group, i, looks) {
     "section",
     { class: "group" },
     h("h2", {}, number, title, h("small", {}, figures.filter(Boolean).join(" · "))),
-    h("ol", {}, group.examples.map((example) => exampleItem(example, looks))),
+    h(
+      "ol",
+      {},
+      group.examples.map((example) => exampleItem(example, looks)),
+    ),
   );
 }
 

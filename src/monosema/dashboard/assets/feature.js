@@ -42,12 +42,18 @@ function amendShade(mode) {
 }
 
 function chipOf(token) {
-  return token ? explain(h("span", { class: "token-of" }, chip(token)), () => "The token that it is strongest on") : null;
+  return token
+    ? explain(h("span", { class: "token-of" }, chip(token)), () => "The token that it is strongest on")
+    : null;
 }
 
 function stepper(beside, { before, after }) {
   const button = (label, act, to) =>
-    h("button", { type: "button", onclick: act, disabled: to === null, "aria-label": label, title: label }, label === "Previous feature" ? "←" : "→");
+    h(
+      "button",
+      { type: "button", onclick: act, disabled: to === null, "aria-label": label, title: label },
+      label === "Previous feature" ? "←" : "→",
+    );
   const place = beside.of && `${count(beside.place + 1)} of ${count(beside.of)}`;
   const where = beside.list ? h("a", { href: beside.list }, `${place} listed`) : place && h("span", {}, place);
   return h(
@@ -92,14 +98,28 @@ function facts(entries) {
   return h(
     "dl",
     { class: "figures" },
-    entries.map(([term, text, more]) => h("div", {}, h("dt", {}, term), h("dd", {}, text, more && h("small", {}, more)))),
+    entries.map(([term, text, more]) =>
+      h("div", {}, h("dt", {}, term), h("dd", {}, text, more && h("small", {}, more))),
+    ),
   );
 }
 
 /** What the table of all features says of one that the page has no more of. */
 function onlyARow(i, { columns, tokens, width }) {
   const density = columns.density[i];
-  const figures = { density, activations: Math.round(density * tokens), tokens, mean: columns.mean[i], max: columns.max[i] };
-  const some = `This file holds the examples of ${count(shownInFull?.length ?? 0)} of ${count(width)} features; this one is not among them.`;
-  return h("div", {}, figuresOf(figures), h("p", { class: "message" }, served ? "" : `${some} A served page shows every feature.`));
+  const figures = {
+    density,
+    activations: Math.round(density * tokens),
+    tokens,
+    mean: columns.mean[i],
+    max: columns.max[i],
+  };
+  const held = `${count(shownInFull?.length ?? 0)} of ${count(width)} features`;
+  const some = `This file holds the examples of ${held}; this one is not among them.`;
+  return h(
+    "div",
+    {},
+    figuresOf(figures),
+    h("p", { class: "message" }, served ? "" : `${some} A served page shows every feature.`),
+  );
 }

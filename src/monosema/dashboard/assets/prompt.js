@@ -15,16 +15,24 @@ const SHOWN = 40; // features of a token
 
 /** The view at `#/prompt?text=…&token=3`. */
 export async function promptView({ query }, overview) {
-  if (!overview.live) throw new Error("Prompts need a model, which this page has none of. A page that is served with one reads them.");
+  if (!overview.live)
+    throw new Error("Prompts need a model, which this page has none of. A page that is served with one reads them.");
   const text = query.get("text") ?? "";
-  const area = h("textarea", { rows: 3, "aria-label": "Text for the model to read", placeholder: "Text for the model to read", spellcheck: "false" });
+  const area = h("textarea", {
+    rows: 3,
+    "aria-label": "Text for the model to read",
+    placeholder: "Text for the model to read",
+    spellcheck: "false",
+  });
   area.value = text;
   const result = h("div", { class: "result", "aria-live": "polite" });
   const read = async () => {
     if (!area.value) return;
     result.replaceChildren(h("p", { class: "message" }, "reading …"));
     const asked = area.value;
-    await showRead(asked, result, query).catch((error) => result.replaceChildren(h("p", { class: "message problem", role: "alert" }, error.message)));
+    await showRead(asked, result, query).catch((error) =>
+      result.replaceChildren(h("p", { class: "message problem", role: "alert" }, error.message)),
+    );
   };
   const onsubmit = (event) => {
     event.preventDefault();
@@ -35,7 +43,12 @@ export async function promptView({ query }, overview) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) onsubmit(event);
   });
   const note = h("span", { class: "note" }, "or Ctrl Enter");
-  const form = h("form", { class: "prompt", onsubmit }, area, h("div", {}, h("button", { class: "main" }, "Read"), note));
+  const form = h(
+    "form",
+    { class: "prompt", onsubmit },
+    area,
+    h("div", {}, h("button", { class: "main" }, "Read"), note),
+  );
   return {
     title: "Prompt",
     element: h("div", { class: "view" }, h("h1", {}, "Prompt"), form, result),
@@ -63,7 +76,11 @@ async function showRead(text, result, query) {
     explain(element, () => `${plain(answer.tokens[i])} · ${count(answer.active[i].length)} features`);
   };
   const run = tokenRun(answer.tokens, { label: "Tokens of the text", current: state.token, make, active: () => true });
-  const note = h("p", { class: "note" }, "Click a token to see which features fire on it; point at a feature to see where it fires.");
+  const note = h(
+    "p",
+    { class: "note" },
+    "Click a token to see which features fire on it; point at a feature to see where it fires.",
+  );
   result.replaceChildren(h("div", { class: "read" }, h("div", {}, run, note), side));
   if (answer.tokens.length) choose(state.token);
 }
@@ -73,7 +90,8 @@ function featuresOf({ tokens, active, features }, i, shadeAll) {
   const entries = active[i].slice(0, SHOWN).map(([feature, amount]) => {
     const known = features[feature];
     const label = [h("span", { class: "index" }, `${feature}`), known?.token ? chip(known.token) : null];
-    const tip = () => `Feature ${feature}: ${value(amount)}${known ? `, at most ${value(known.max)} in the store` : ""}`;
+    const tip = () =>
+      `Feature ${feature}: ${value(amount)}${known ? `, at most ${value(known.max)} in the store` : ""}`;
     return { label, amount, href: address(["feature", feature]), tip };
   });
   const list = bars(entries, { kind: "warm", label: "Features by strength" });
@@ -85,7 +103,13 @@ function featuresOf({ tokens, active, features }, i, shadeAll) {
   else shadeAll(null);
   const more = active[i].length > SHOWN && h("p", { class: "note" }, `and ${count(active[i].length - SHOWN)} weaker`);
   const title = h("h2", {}, chip(tokens[i]), h("small", {}, `token ${i} · ${count(active[i].length)} features`));
-  return h("section", { class: "panel" }, title, entries.length ? list : h("p", { class: "note" }, "No feature fires here."), more);
+  return h(
+    "section",
+    { class: "panel" },
+    title,
+    entries.length ? list : h("p", { class: "note" }, "No feature fires here."),
+    more,
+  );
 }
 
 function shadeBy(feature, { active, features }, elements) {

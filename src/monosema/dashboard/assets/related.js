@@ -17,16 +17,26 @@ function panel(title, meaning, ...inside) {
 /** The tokens that the feature promotes and suppresses. */
 export function logitsPanel({ logits }) {
   if (!logits) return null;
-  const meaning = "What the feature's direction adds to the logit of each token, past all later layers, per unit of activation.";
+  const meaning =
+    "What the feature's direction adds to the logit of each token, past all later layers, per unit of activation.";
   const shape = h("p", { class: "note" }, `skew ${value(logits.skew)} · kurtosis ${value(logits.kurtosis)}`);
-  const why = "Over the whole vocabulary. A large skew: few tokens stand out, upwards; a large kurtosis: few stand out at all.";
-  return panel("Logits", meaning, poles(logits.top, logits.bottom, ["promotes", "suppresses"]), explain(shape, () => why));
+  const why =
+    "Over the whole vocabulary. A large skew: few tokens stand out, upwards; a large kurtosis: few stand out at all.";
+  return panel(
+    "Logits",
+    meaning,
+    poles(logits.top, logits.bottom, ["promotes", "suppresses"]),
+    explain(shape, () => why),
+  );
 }
 
 /** The tokens whose embeddings the encoder reads. */
 export function readsPanel({ reads }) {
   if (!reads) return null;
-  const cosine = reads.cosine === null ? null : h("p", { class: "note" }, `cosine of what it reads and writes: ${signed(reads.cosine)}`);
+  const cosine =
+    reads.cosine === null
+      ? null
+      : h("p", { class: "note" }, `cosine of what it reads and writes: ${signed(reads.cosine)}`);
   const meaning = "The tokens whose embeddings the encoder's direction responds to most.";
   return panel("Reads", meaning, poles(reads.top, reads.bottom, ["responds to", "is silenced by"]), cosine);
 }
@@ -41,7 +51,11 @@ export function relatedPanels(feature, columns, linked) {
   return lists.map(([title, key, meaning]) => {
     if (!feature[key].length) return null;
     const entry = ([other, amount]) => relatedEntry(other, amount, columns, linked);
-    return panel(title, meaning, folded(feature[key].map(entry), { kind: key === "apart" ? "minus" : "plus", sign: true, most: 1 }));
+    return panel(
+      title,
+      meaning,
+      folded(feature[key].map(entry), { kind: key === "apart" ? "minus" : "plus", sign: true, most: 1 }),
+    );
   });
 }
 
@@ -89,5 +103,10 @@ export function headsPanel({ heads }) {
   const first = heads.indexOf(most);
   const label = `Shares of heads; the largest is head ${first} with ${percent(most)}`;
   const note = h("p", { class: "note" }, `mostly head ${first}: ${percent(most)}`);
-  return panel("Heads", "How much of the feature lies in each attention head.", h("ol", { class: "columns", "aria-label": label }, columns), note);
+  return panel(
+    "Heads",
+    "How much of the feature lies in each attention head.",
+    h("ol", { class: "columns", "aria-label": label }, columns),
+    note,
+  );
 }

@@ -15,7 +15,8 @@ export function follow(features, at) {
 export function neighbours(feature, width) {
   const place = list ? list.indexOf(feature) : -1;
   if (place >= 0) return { ...beside(list, place), place, of: list.length, list: listAddress };
-  if (!shownInFull) return { before: feature > 0 ? feature - 1 : null, after: feature + 1 < width ? feature + 1 : null };
+  if (!shownInFull)
+    return { before: feature > 0 ? feature - 1 : null, after: feature + 1 < width ? feature + 1 : null };
   const own = shownInFull.indexOf(feature);
   return own >= 0 ? { ...beside(shownInFull, own), place: own, of: shownInFull.length } : { before: null, after: null };
 }

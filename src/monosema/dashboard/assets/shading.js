@@ -37,15 +37,18 @@ export const MODES = {
 /** The modes that some example of a feature has values for. */
 export function modesOf(groups) {
   const examples = groups.flatMap((group) => group.examples);
-  return Object.keys(MODES).filter((name) => examples.some((example) => MODES[name].of(example)?.some((v) => v !== null)));
+  return Object.keys(MODES).filter((name) =>
+    examples.some((example) => MODES[name].of(example)?.some((v) => v !== null)),
+  );
 }
 
 /** Of a mode: the function from an example to that from a token's place to its shade, of -1 to 1. */
 export function shades(name, feature) {
   const mode = MODES[name];
   const largest = (values) => values?.reduce((most, v) => Math.max(most, Math.abs(v ?? 0)), 0) ?? 0;
-  const all = () => Math.max(...feature.groups.flatMap((group) => group.examples.map((one) => largest(mode.of(one)))), 0);
-  const common = name === "activation" ? feature.max : mode.each ? null : all();
+  const all = () =>
+    Math.max(...feature.groups.flatMap((group) => group.examples.map((one) => largest(mode.of(one)))), 0);
+  const common = mode.each ? null : Math.max(all(), name === "activation" ? feature.max : 0);
   return (example) => {
     const values = mode.of(example);
     const scale = common ?? largest(values);
@@ -55,10 +58,10 @@ export function shades(name, feature) {
 
 /** Shades an element; where a shade may be of either sign, it is marked, too. */
 export function shade(element, amount, diverging) {
-  element.classList.toggle("heat", amount !== 0 && !diverging);
+  element.classList.toggle("heat", amount > 0 && !diverging);
   element.classList.toggle("plus", amount > 0 && diverging === true);
-  element.classList.toggle("minus", amount < 0 && diverging === true);
-  element.classList.toggle("clear", Math.abs(amount) >= 0.15);
+  element.classList.toggle("minus", amount < 0);
+  element.classList.toggle("clear", Math.abs(amount) >= 0.2);
   if (amount) element.style.setProperty("--shade", Math.abs(amount).toFixed(3));
   else element.style.removeProperty("--shade");
 }

@@ -49,7 +49,8 @@ function foundInPage(text) {
   const inExamples = (feature) =>
     feature.groups.some((group) => group.examples.some((example) => has(example.tokens.join(""))));
   return embedded.overview.columns.feature.filter(
-    (feature, i) => has(token[i]) || (logit && has(logit[i])) || (inPage.has(feature) && inExamples(inPage.get(feature))),
+    (feature, i) =>
+      has(token[i]) || (logit && has(logit[i])) || (inPage.has(feature) && inExamples(inPage.get(feature))),
   );
 }
 

@@ -1,4 +1,4 @@
-/** Tokens as a reader may see them: whatever is in them, they take up space, stay where they are, and change nothing else. */
+/** Tokens as a reader may see them: whatever is in them, they can be seen, and change nothing around them. */
 
 import { h } from "./dom.js";
 
@@ -7,7 +7,10 @@ const HIDDEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]|(?![\u200c\u200d\u0600-\u0605])\p{Cf}
 
 /** A token as plain text: line ends as ⏎, what cannot be seen as ·. */
 export function plain(text) {
-  return text.replace(/\r\n|\n|\r/g, "⏎").replace(/\t/g, "⇥").replace(HIDDEN, "·");
+  return text
+    .replace(/\r\n|\n|\r/g, "⏎")
+    .replace(/\t/g, "⇥")
+    .replace(HIDDEN, "·");
 }
 
 /** A token by itself, with the spaces at its ends. */
@@ -20,17 +23,24 @@ export function chip(text) {
   return h("bdi", { class: "chip", lang: "" }, spaces(start), middle, spaces(end), shown === "" && empty());
 }
 
-/** A token's text within its context: spaces as they are, unless there is nothing else. */
+/**
+ * A token's text within its context: spaces as they are, unless there is nothing else. A word is an element of its own,
+ * without the space before it, which may stand at the end of the line above.
+ */
 export function running(text, active) {
   const shown = plain(text);
-  if (shown === "") return active ? [empty()] : [];
-  return /^[ \u00a0]+$/.test(shown) ? [h("i", { class: "mark" }, "␣".repeat(shown.length))] : marked(shown);
+  const spaces = /^[ \u00a0]*/.exec(shown)[0];
+  if (shown === "") return active ? [h("span", { class: "word" }, empty())] : [];
+  if (shown === spaces) return [h("span", { class: "word" }, h("i", { class: "mark" }, "␣".repeat(shown.length)))];
+  return [spaces, h("span", { class: "word" }, marked(shown.slice(spaces.length)))];
 }
 
 function marked(shown) {
   return shown.split(/([⏎⇥·]+)/u).flatMap((part, i) => {
     if (part === "") return [];
-    return i % 2 ? [h("i", { class: "mark" }, part), part.includes("⏎") && h("i", { class: "break" }, h("wbr"))] : [part];
+    return i % 2
+      ? [h("i", { class: "mark" }, part), part.includes("⏎") && h("i", { class: "break" }, h("wbr"))]
+      : [part];
   });
 }
 

@@ -3,13 +3,14 @@
 import { h } from "./dom.js";
 import { running } from "./text.js";
 
-/** The run. `make(i)` gets each token's element, to shade it and to say what it means; `current` is reached first. */
-export function tokenRun(texts, { label, current, make, active = () => false }) {
+/** The run. `make(i)` gets each token's element, to shade it and to say what it means; `current` is reached first.
+ *  `before` stands before the tokens. */
+export function tokenRun(texts, { label, current, make, active = () => false, before = null }) {
   const elements = texts.map((text, i) =>
     h("span", { class: "token", tabindex: i === current ? "0" : "-1" }, running(text, active(i))),
   );
   elements.forEach((element, i) => make(element, i));
-  const run = h("div", { class: "run", role: "group", "aria-label": label, lang: "", dir: "auto" }, elements);
+  const run = h("div", { class: "run", role: "group", "aria-label": label, lang: "", dir: "auto" }, before, elements);
   run.addEventListener("keydown", (event) => step(event, elements));
   return run;
 }

@@ -34,16 +34,23 @@ function show(element, event) {
   place(boxOf(element, event));
 }
 
-/** Of an element on several lines: the part under the pointer. */
+/** Of an element on several lines: the part under the pointer, or the longest. */
 function boxOf(element, event) {
   const boxes = [...element.getClientRects()];
   const under = (box) => event.clientY >= box.top - 1 && event.clientY <= box.bottom + 1;
-  return (event.clientY !== undefined && boxes.find(under)) || boxes[0] || element.getBoundingClientRect();
+  return boxes.find(under) ?? longest(boxes) ?? element.getBoundingClientRect();
+}
+
+function longest(boxes) {
+  return boxes.sort((a, b) => b.width - a.width)[0];
 }
 
 function place(box) {
   const { width, height } = tip.getBoundingClientRect();
-  const left = Math.max(GAP, Math.min(box.left + box.width / 2 - width / 2, document.documentElement.clientWidth - width - GAP));
+  const left = Math.max(
+    GAP,
+    Math.min(box.left + box.width / 2 - width / 2, document.documentElement.clientWidth - width - GAP),
+  );
   const above = box.top - height - GAP;
   tip.style.setProperty("--left", `${left}px`);
   tip.style.setProperty("--top", `${above < GAP ? box.bottom + GAP : above}px`);
@@ -63,7 +70,8 @@ function follow(event) {
 }
 
 function moved() {
-  if (owner && owner === document.activeElement) place(owner.getClientRects()[0] ?? owner.getBoundingClientRect());
+  if (owner && owner === document.activeElement)
+    place(longest([...owner.getClientRects()]) ?? owner.getBoundingClientRect());
   else hideTip();
 }
 
