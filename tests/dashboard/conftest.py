@@ -38,6 +38,21 @@ class Watched:
         return self.page
 
 
+def click_on(page: "Page", selector: str) -> None:
+    """Presses the mouse in the middle of the first such element, whatever lies there."""
+    box = page.locator(selector).first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def until(page: "Page", condition: str) -> None:
+    """Waits until an expression is true; Playwright's own way evaluates text in the page, whose policy forbids it."""
+    end = time.monotonic() + WAIT / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never true: {condition}"
+        page.wait_for_timeout(30)
+
+
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from monosema.dashboard.contract import (
@@ -109,6 +110,7 @@ class MadeUp:
             "live": self.live,
         }
 
+    @cache  # noqa: B019
     def columns(self) -> Columns:
         features = range(self.width)
         return {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from monosema.dashboard import write_page
-from tests.dashboard.conftest import Watched
+from tests.dashboard.conftest import Watched, click_on, until
 from tests.dashboard.made_up import MadeUp
 
 pytestmark = pytest.mark.slow
@@ -20,12 +20,12 @@ def shown(page: Any) -> list[int]:
 
 def expected(provider: MadeUp, column: str, *, descending: bool = True) -> list[int]:
     values: Any = provider.columns()[column]  # pyright: ignore[reportTypedDictNotRequiredAccess]
-    known = [i for i in range(provider.width) if values[i] not in (None, "")]
-    return sorted(known, key=lambda i: -values[i] if descending else values[i])[:12]
+    short = {i: float(f"{values[i]:.4g}") for i in range(provider.width) if values[i] is not None}
+    return sorted(short, key=lambda i: -short[i] if descending else short[i])[:12]
 
 
 def status(page: Any, says: str) -> None:
-    page.wait_for_function(f"document.querySelector('.status').textContent.startsWith('{says}')")
+    until(page, f"document.querySelector('.status').textContent.startsWith('{says}')")
 
 
 @pytest.mark.parametrize("column", ["density", "max", "skew"])
@@ -49,23 +49,23 @@ def test_a_click_on_a_head_sorts_and_another_turns_it_round(
 def test_a_row_opens_its_feature_which_steps_through_the_list_and_back_returns(served: str, watched: Watched):
     page = watched.open(f"{served}#/features?sort=density&head=3", ROW)
     listed = shown(page)
-    page.locator(ROW).nth(2).locator(".at-max").click()
-    page.wait_for_function(f"document.title === 'Feature {listed[2]}'")
+    click_on(page, f"{ROW}:nth-child(3) .at-max")
+    until(page, f"document.title === 'Feature {listed[2]}'")
     assert "3 of " in page.inner_text(".stepper")
     page.keyboard.press("j")
-    page.wait_for_function(f"document.title === 'Feature {listed[3]}'")
+    until(page, f"document.title === 'Feature {listed[3]}'")
     page.locator(".stepper a").click()
     page.wait_for_selector(ROW)
     assert shown(page) == listed
     page.go_back()
     page.go_back()
-    page.wait_for_function(f"document.title === 'Feature {listed[2]}'")
+    until(page, f"document.title === 'Feature {listed[2]}'")
 
 
 def test_back_returns_to_where_one_had_scrolled(served: str, watched: Watched):
     page = watched.open(served, ROW)
     page.locator(".scroller").evaluate("e => { e.scrollTop = 6000 }")
-    page.wait_for_function("history.state?.scrolled === 6000")
+    until(page, "history.state?.scrolled === 6000")
     page.locator(f"{ROW} a", has_text="205").click()
     page.wait_for_selector(".example")
     page.go_back()
@@ -123,7 +123,7 @@ def test_the_search_of_a_server_is_the_providers(served: str, watched: Watched, 
     status(page, f"{len(provider.search('river'))} of 512 features with “river”")
     page.locator("#search").fill("300")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.title === 'Feature 300'")
+    until(page, "document.title === 'Feature 300'")
 
 
 def test_the_search_of_a_file_finds_columns_and_examples(tmp_path: Path, watched: Watched):
@@ -157,7 +157,7 @@ def test_arrows_go_from_row_to_row(served: str, watched: Watched):
     assert box is not None
     assert 0 < box["y"] < 900
     page.keyboard.press("Enter")
-    page.wait_for_function("document.title === 'Feature 45'")
+    until(page, "document.title === 'Feature 45'")
 
 
 def test_what_an_address_cannot_mean_is_left_out(served: str, watched: Watched):
@@ -167,7 +167,8 @@ def test_what_an_address_cannot_mean_is_left_out(served: str, watched: Watched):
 
 
 def test_thirty_two_thousand_features_are_a_few_rows(tmp_path: Path, watched: Watched):
-    address = write_page(tmp_path / "p.html", MadeUp(32_768), range(20)).as_uri()
+    provider = MadeUp(32_768)
+    address = write_page(tmp_path / "p.html", provider, range(20)).as_uri()
     page = watched.open(f"{address}#/features?all=yes", ROW)
     assert page.locator(".table").get_attribute("aria-rowcount") == "32769"
     numbers = set()
@@ -177,11 +178,12 @@ def test_thirty_two_thousand_features_are_a_few_rows(tmp_path: Path, watched: Wa
         numbers |= set(shown(page))
         assert page.locator(ROW).count() < 80
         edges = page.evaluate(
-            "(() => { const b = document.querySelector('.scroller').getBoundingClientRect();"
-            "return [b.top + 45, b.bottom - 10].map((y) => !!document.elementFromPoint(300, y).closest('.rows .row')) })()"
+            "(() => { const box = document.querySelector('.scroller').getBoundingClientRect();"
+            "const filled = (y) => document.elementFromPoint(300, y).closest('.rows .row') !== null;"
+            "return [box.top + 45, box.bottom - 10].map(filled) })()"
         )
         assert edges == [True, True]
     assert 32_767 in [int(text) for text in page.locator(f"{ROW} a").all_inner_texts()]
     page.locator(".titles .at-density button").click()
-    assert shown(page) == expected(MadeUp(32_768), "density")
+    assert shown(page) == expected(provider, "density")
     assert page.locator("main *").count() < 2_000

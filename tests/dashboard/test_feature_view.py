@@ -8,7 +8,7 @@ import pytest
 
 from monosema.dashboard import write_page
 from monosema.dashboard.contract import Feature
-from tests.dashboard.conftest import Watched, serving
+from tests.dashboard.conftest import Watched, serving, until
 from tests.dashboard.made_up import MadeUp
 
 pytestmark = pytest.mark.slow
@@ -16,7 +16,7 @@ READY = ".view"
 
 
 def title(page) -> str:
-    return page.inner_text("h1").split("\n")[0].strip()
+    return page.evaluate("document.title")
 
 
 def test_a_file_shows_all_that_is_known_of_a_feature(offline: str, watched: Watched, provider: MadeUp):
@@ -150,10 +150,10 @@ def test_keys_and_buttons_step_through_the_files_features_in_order(offline: str,
     assert seen == ["Feature 3", "Feature 200", "Feature 200", "Feature 3", "Feature 12"]
     assert "shade=direct" in page.url
     page.get_by_label("Next feature").click()
-    page.wait_for_function("document.title === 'Feature 3'")
+    until(page, "document.title === 'Feature 3'")
     assert "2 of 3" in page.inner_text(".stepper")
     page.go_back()
-    page.wait_for_function("document.title === 'Feature 12'")
+    until(page, "document.title === 'Feature 12'")
 
 
 def test_g_goes_to_a_number_and_question_mark_lists_the_keys(offline: str, watched: Watched):
@@ -166,7 +166,7 @@ def test_g_goes_to_a_number_and_question_mark_lists_the_keys(offline: str, watch
     page.keyboard.press("g")
     page.keyboard.type("200")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.title === 'Feature 200'")
+    until(page, "document.title === 'Feature 200'")
 
 
 def test_a_feature_that_the_file_lacks_shows_its_row(offline: str, watched: Watched, provider: MadeUp):
@@ -180,13 +180,13 @@ def test_related_features_are_links(served: str, watched: Watched):
     link = page.locator(".panel", has_text="Similar directions").locator("a").first
     number = re.findall(r"\d+", link.inner_text())[0]
     link.click()
-    page.wait_for_function(f"document.title === 'Feature {number}'")
+    until(page, f"document.title === 'Feature {number}'")
 
 
 def test_a_click_on_an_interval_shows_its_examples(served: str, watched: Watched):
     page = watched.open(f"{served}#/feature/12", ".example")
     page.locator(".chart .link").first.click()  # the lowest interval, whose examples come last
-    page.wait_for_function("document.querySelectorAll('.group')[4].getBoundingClientRect().top < innerHeight - 100")
+    until(page, "document.querySelectorAll('.group')[4].getBoundingClientRect().top < innerHeight - 100")
 
 
 def test_a_silent_feature_says_so(served: str, watched: Watched):

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.dashboard.conftest import Watched
+from tests.dashboard.conftest import Watched, click_on, until
 from tests.dashboard.made_up import OTHERS, MadeUp
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def test_a_prompt_is_read_and_a_token_shows_its_features_by_strength(served: str
     assert page.locator(".token[aria-current]").inner_text().strip() == "king"
     assert ("prompt", TEXT) in provider.asked
     page.locator(".bars a").first.click()
-    page.wait_for_function(f"document.title === 'Feature {fires[0][0]}'")
+    until(page, f"document.title === 'Feature {fires[0][0]}'")
     page.go_back()
     page.wait_for_selector(".read .token")
     assert page.locator(".token[aria-current]").inner_text().strip() == "king"
@@ -68,7 +68,7 @@ def test_pairs_lead_to_both_features_side_by_side(served: str, watched: Watched,
     ]
     page.locator(".titles .at-cosine button").click()
     assert page.locator(".rows .row").first.locator(".at-feature").inner_text() == "511"
-    page.locator(".rows .row").first.locator(".at-cosine").click()
+    click_on(page, ".rows .row .at-cosine")
     page.wait_for_selector(".half .example")
     assert page.locator(".half").count() == 2
     assert f"511 and {(511 * 7 + 3) % 512}" in page.inner_text("h1")
@@ -82,7 +82,7 @@ def test_pairs_lead_to_both_features_side_by_side(served: str, watched: Watched,
 def test_switches_of_two_features_side_by_side_are_apart(served: str, watched: Watched):
     page = watched.open(f"{served}#/compare/l1-8k/12/87", ".half .example")
     page.locator(".half").nth(1).get_by_label("total effect").check()
-    assert page.locator(".half").nth(0).get_by_label("activation").is_checked()
+    assert page.locator(".half").nth(0).get_by_label("activation", exact=True).is_checked()
     assert page.locator(".half").nth(0).locator(".token.plus").count() == 0
 
 
