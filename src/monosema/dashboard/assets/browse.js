@@ -14,50 +14,71 @@ import { VirtualTable } from "./virtual.js";
 
 /** The view at `#/features?sort=density`. */
 export async function browse({ query }, overview) {
-  const state = filtersOf(query);
-  const { columns } = overview;
-  let places = [];
-  let among = null;
-  const table = new VirtualTable({
-    label: "Features",
-    columns: () => tableColumns(columns, () => places, state, sortBy),
-    href: (row) => address(["feature", columns.feature[places[row]]]),
-    scrolled: noteScrolled,
-  });
-  const bar = controls(overview, state, change);
-  const fill = (top) => {
-    places = sifted(columns, { ...state, among });
-    const changed =
-      state.text || state.sort !== "feature" || state.descending || places.length < columns.feature.length;
-    follow(changed ? places.map((i) => columns.feature[i]) : null, addressOf(state));
-    table.fill(places.length, top);
-    bar.update(places.length);
-  };
-  const search = async () => {
-    const text = state.text;
-    const features = text ? await found(text) : null;
-    if (text !== state.text) return false;
-    among = bothOf(features, state.some ? shownInFull : null);
-    return true;
-  };
-  async function change(changes) {
-    const sought = "text" in changes || "some" in changes;
-    Object.assign(state, changes);
-    amendTo(state);
-    if (!sought || (await bar.trying(search))) fill(0);
-  }
-  function sortBy(sort) {
-    change({ sort, descending: state.sort === sort ? !state.descending : DESCENDING[sort] });
-  }
-  await search();
+  const list = new FeatureList(overview, filtersOf(query));
+  await list.search();
   return {
     title: overview.title,
-    element: h("div", { class: "view browse" }, heading(overview), bar.element, table.element),
-    shown: () => fill(scrolled() ?? 0),
-    search: (text) => change({ text }),
+    element: h("div", { class: "view browse" }, heading(overview), list.controls.element, list.table.element),
+    shown: () => list.fill(scrolled() ?? 0),
+    search: (text) => list.change({ text }),
     wide: true,
     scrolls: true,
   };
+}
+
+/** The features that pass the filters, in order, and what shows and changes them. */
+class FeatureList {
+  constructor(overview, state) {
+    Object.assign(this, { state, columns: overview.columns, places: [], among: null });
+    this.controls = controls(overview, state, (changes) => this.change(changes));
+    this.table = new VirtualTable({
+      label: "Features",
+      columns: () => this.tableColumns(),
+      href: (row) => address(["feature", this.columns.feature[this.places[row]]]),
+      scrolled: noteScrolled,
+    });
+  }
+
+  /** Shows what the filters say, scrolled down to `top`. */
+  fill(top) {
+    const { columns, state } = this;
+    this.places = sifted(columns, { ...state, among: this.among });
+    const asTheyAre = !state.text && state.sort === "feature" && !state.descending;
+    const all = asTheyAre && this.places.length === columns.feature.length;
+    follow(all ? null : this.places.map((i) => columns.feature[i]), addressOf(state));
+    this.table.fill(this.places.length, top);
+    this.controls.update(this.places.length);
+  }
+
+  /** Looks for the text; false if the reader has meanwhile typed another one. */
+  async search() {
+    const { text, some } = this.state;
+    const features = text ? await found(text) : null;
+    if (text !== this.state.text) return false;
+    this.among = bothOf(features, some ? shownInFull : null);
+    return true;
+  }
+
+  async change(changes) {
+    Object.assign(this.state, changes);
+    amendTo(this.state);
+    const sought = "text" in changes || "some" in changes;
+    if (!sought || (await this.controls.trying(() => this.search()))) this.fill(0);
+  }
+
+  sortBy(sort) {
+    const { state } = this;
+    this.change({ sort, descending: state.sort === sort ? !state.descending : DESCENDING[sort] });
+  }
+
+  tableColumns() {
+    const { columns, state } = this;
+    return COLUMNS.filter(([name]) => columns[name]).map(([name, label, meaning, show]) => ({
+      name: `at-${name}`,
+      ...sortHead(name, label, meaning, state, (sort) => this.sortBy(sort)),
+      cell: (row) => content(name, columns, this.places[row], show),
+    }));
+  }
 }
 
 function bothOf(some, others) {
@@ -88,14 +109,6 @@ const COLUMNS = [
   ["skew", "Skew", "Of its logits over the vocabulary: large if few tokens stand out upwards", value],
   ["head", "Head", "The head with its largest share", (v) => String(v ?? "–")],
 ];
-
-function tableColumns(columns, places, state, sortBy) {
-  return COLUMNS.filter(([name]) => columns[name]).map(([name, label, meaning, show]) => ({
-    name: `at-${name}`,
-    ...sortHead(name, label, meaning, state, sortBy),
-    cell: (row) => content(name, columns, places()[row], show),
-  }));
-}
 
 function content(name, columns, i, show) {
   const text = show(columns[name][i]);

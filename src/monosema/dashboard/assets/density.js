@@ -14,41 +14,40 @@ export function densityChart(density, chosen) {
   const all = bins.counts.length;
   const x = linear(0, all, LEFT, WIDTH - LEFT);
   const { height } = heights(bins.counts);
-  const columns = bins.counts.map((n, bin) => {
-    const [from, wide, tall] = [x(bin), x(bin + 1) - x(bin), TALL * height(n)];
-    const bar = s("rect", { x: from + 0.5, y: TOP + TALL - tall, width: wide - 1, height: tall, class: "bin" });
-    const area = s("rect", { x: from, y: TOP, width: wide, height: TALL, class: "catch" });
-    const say = () =>
-      `${count(n)} features fire on ${percent(bins.edge(bin))} to ${percent(bins.edge(bin + 1))} of tokens`;
-    return { bar, group: s("g", {}, bar, explain(area, say)) };
-  });
-  const picture = s(
-    "svg",
-    {
-      viewBox: `0 0 ${WIDTH} ${TOP + TALL + 18}`,
-      class: "chart brush",
-      role: "img",
-      "aria-label": "Histogram of densities",
-    },
-    columns.map(({ group }) => group),
-    axis(bins, x),
-  );
+  const columns = bins.counts.map((n, bin) => column(n, bin, bins, x, height));
+  const box = { viewBox: `0 0 ${WIDTH} ${TOP + TALL + 18}`, class: "chart brush", role: "img" };
+  const groups = columns.map(({ group }) => group);
+  const picture = s("svg", { ...box, "aria-label": "Histogram of densities" }, groups, axis(bins, x));
   const show = (from, to) =>
     columns.forEach(({ bar }, bin) =>
       bar.classList.toggle("out", bins.edge(bin + 1) <= (from ?? 0) * 1.0001 || bins.edge(bin) * 1.0001 >= (to ?? 2)),
     );
-  brush(
-    picture,
-    (at) => Math.max(0, Math.min(Math.floor(((at - LEFT) / (WIDTH - 2 * LEFT)) * all), all - 1)),
-    (low, high, done) => {
-      const range = [low === 0 ? null : short(bins.edge(low)), high === all - 1 ? null : short(bins.edge(high + 1))];
-      show(...range);
-      if (done) chosen(...range);
-    },
-  );
+  const binAt = (at) => Math.max(0, Math.min(Math.floor(((at - LEFT) / (WIDTH - 2 * LEFT)) * all), all - 1));
+  brush(picture, binAt, (low, high, done) => {
+    const range = [low === 0 ? null : short(bins.edge(low)), high === all - 1 ? null : short(bins.edge(high + 1))];
+    show(...range);
+    if (done) chosen(...range);
+  });
   const silent = bins.silent ? h("small", {}, `${count(bins.silent)} never fire`) : null;
   const title = hint("Density", "How many features fire on what share of tokens. Click or drag to choose a range.");
   return { element: h("section", { class: "densities" }, h("h2", {}, title, silent), picture), show };
+}
+
+/** One column, and the bar in it. */
+function column(n, bin, bins, x, height) {
+  const [from, wide, tall] = [x(bin), x(bin + 1) - x(bin), TALL * height(n)];
+  const bar = s("rect", { x: from + 0.5, y: TOP + TALL - tall, width: wide - 1, height: tall, class: "bin" });
+  const area = s("rect", { x: from, y: TOP, width: wide, height: TALL, class: "catch" });
+  const [low, high] = [bins.edge(bin), bins.edge(bin + 1)].map(percent);
+  return {
+    bar,
+    group: s(
+      "g",
+      {},
+      bar,
+      explain(area, () => `${count(n)} features fire on ${low} to ${high} of tokens`),
+    ),
+  };
 }
 
 function short(density) {

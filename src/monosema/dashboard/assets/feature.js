@@ -70,7 +70,8 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
   const examples = exampleGroups(feature, { mode, chosen });
   const figures = [histogram(feature, examples.reveal), logitsPanel(feature), readsPanel(feature)];
   const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanel(feature)];
-  const silent = h("p", { class: "message" }, `It never fires on the store's ${count(feature.tokens)} tokens.`);
+  const silent = `It never fires on the store's ${count(feature.tokens)} tokens.`;
+  const without = h("p", { class: "message" }, feature.activations ? "There are no examples of it." : silent);
   return h(
     "article",
     { class: "feature" },
@@ -79,7 +80,7 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
       "div",
       { class: "sides" },
       h("div", { class: "side" }, figures),
-      h("div", { class: "centre" }, feature.groups.length ? examples.element : silent),
+      h("div", { class: "centre" }, feature.groups.length ? examples.element : without),
       h("div", { class: "side" }, more),
     ),
   );

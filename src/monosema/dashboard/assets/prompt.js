@@ -15,45 +15,44 @@ const SHOWN = 40; // features of a token
 
 /** The view at `#/prompt?text=…&token=3`. */
 export async function promptView({ query }, overview) {
-  if (!overview.live)
+  if (!overview.live) {
     throw new Error("Prompts need a model, which this page has none of. A page that is served with one reads them.");
-  const text = query.get("text") ?? "";
-  const area = h("textarea", {
-    rows: 3,
-    "aria-label": "Text for the model to read",
-    placeholder: "Text for the model to read",
-    spellcheck: "false",
-  });
-  area.value = text;
+  }
   const result = h("div", { class: "result", "aria-live": "polite" });
-  const read = async () => {
-    if (!area.value) return;
-    result.replaceChildren(h("p", { class: "message" }, "reading …"));
-    const asked = area.value;
-    await showRead(asked, result, query).catch((error) =>
-      result.replaceChildren(h("p", { class: "message problem", role: "alert" }, error.message)),
-    );
+  const say = (text, problem = null) => result.replaceChildren(h("p", { class: `message ${problem ?? ""}` }, text));
+  const read = async (text) => {
+    if (!text) return;
+    say("reading …");
+    await showRead(text, result, query).catch((error) => {
+      say(error.message, "problem");
+      result.firstChild.setAttribute("role", "alert");
+    });
   };
+  const { form, area } = promptForm(query.get("text") ?? "", (text) => {
+    query.delete("token");
+    read(text);
+  });
+  return {
+    title: "Prompt",
+    element: h("div", { class: "view" }, h("h1", {}, "Prompt"), form, result),
+    shown: () => (area.value ? read(area.value) : area.focus()),
+  };
+}
+
+/** Where a text is typed; `read` gets it. */
+function promptForm(text, read) {
+  const label = "Text for the model to read";
+  const area = h("textarea", { rows: 3, "aria-label": label, placeholder: label, spellcheck: "false" });
+  area.value = text;
   const onsubmit = (event) => {
     event.preventDefault();
-    query.delete("token");
-    read();
+    read(area.value);
   };
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) onsubmit(event);
   });
-  const note = h("span", { class: "note" }, "or Ctrl Enter");
-  const form = h(
-    "form",
-    { class: "prompt", onsubmit },
-    area,
-    h("div", {}, h("button", { class: "main" }, "Read"), note),
-  );
-  return {
-    title: "Prompt",
-    element: h("div", { class: "view" }, h("h1", {}, "Prompt"), form, result),
-    shown: () => (text ? read() : area.focus()),
-  };
+  const button = h("div", {}, h("button", { class: "main" }, "Read"), h("span", { class: "note" }, "or Ctrl Enter"));
+  return { form: h("form", { class: "prompt", onsubmit }, area, button), area };
 }
 
 async function showRead(text, result, query) {

@@ -5,6 +5,8 @@ import { h } from "./dom.js";
 // Controls, marks that reverse or hide text, and halves of characters; not the joiners, which emoji and scripts need.
 const HIDDEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]|(?![\u200c\u200d\u0600-\u0605])\p{Cf}/gu;
 
+const LONGEST = 80; // characters that are shown of a token within a text
+
 /** A token as plain text: line ends as ⏎, what cannot be seen as ·. */
 export function plain(text) {
   return text
@@ -28,11 +30,19 @@ export function chip(text) {
  * without the space before it, which may stand at the end of the line above.
  */
 export function running(text, active) {
-  const shown = plain(text);
+  const shown = clipped(plain(text));
   const spaces = /^[ \u00a0]*/.exec(shown)[0];
   if (shown === "") return active ? [h("span", { class: "word" }, empty())] : [];
   if (shown === spaces) return [h("span", { class: "word" }, h("i", { class: "mark" }, "␣".repeat(shown.length)))];
   return [spaces, h("span", { class: "word" }, marked(shown.slice(spaces.length)))];
+}
+
+/** The start and the end of a very long token. */
+function clipped(shown) {
+  const characters = Array.from(shown);
+  return characters.length > LONGEST
+    ? [...characters.slice(0, LONGEST - 20), " … ", ...characters.slice(-10)].join("")
+    : shown;
 }
 
 function marked(shown) {
