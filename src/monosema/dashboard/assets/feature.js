@@ -1,0 +1,126 @@
+/** A feature: its figures, and its examples. */
+
+import { h } from "./dom.js";
+import { exampleGroups } from "./examples.js";
+import { histogram } from "./histogram.js";
+import { count, oneIn, percent, value } from "./numbers.js";
+import { headsPanel, logitsPanel, neuronsPanel, readsPanel, relatedPanels } from "./related.js";
+import { address, amend, go, here } from "./router.js";
+import { neighbours } from "./sequence.js";
+import { featureOf, inFull, served, shownInFull } from "./store.js";
+import { chip } from "./text.js";
+import { explain, hint } from "./tooltip.js";
+
+/** The view at `#/feature/12`. */
+export async function featureView({ parts, query }, overview) {
+  const index = Number(parts[1]);
+  if (!/^\d+$/.test(parts[1] ?? "") || index >= overview.width) {
+    throw new Error(`There is no feature ${parts[1] ?? ""}; there are 0 to ${overview.width - 1}.`);
+  }
+  const { columns } = overview;
+  const beside = neighbours(index, overview.width);
+  const to = (feature) => feature !== null && go(address(["feature", feature], { shade: here().query.get("shade") }));
+  const moves = { before: () => to(beside.before), after: () => to(beside.after) };
+  const feature = inFull(index) ? await featureOf(index) : null;
+  const title = h("h1", {}, h("span", { class: "soft" }, "Feature "), `${index}`, chipOf(columns.token[index]));
+  const body = feature
+    ? featureArticle(feature, { columns, linked: true, mode: query.get("shade"), chosen: amendShade })
+    : onlyARow(index, overview);
+  const { before, after } = moves;
+  return {
+    title: `Feature ${index}`,
+    element: h("div", { class: "view" }, h("div", { class: "top" }, title, stepper(beside, moves)), body),
+    keys: { ArrowLeft: before, k: before, ArrowRight: after, j: after },
+  };
+}
+
+function amendShade(mode) {
+  const { parts, query } = here();
+  if (mode === "activation") query.delete("shade");
+  else query.set("shade", mode);
+  amend(address(parts, query));
+}
+
+function chipOf(token) {
+  return token
+    ? explain(h("span", { class: "token-of" }, chip(token)), () => "The token that it is strongest on")
+    : null;
+}
+
+function stepper(beside, { before, after }) {
+  const button = (label, act, to) =>
+    h(
+      "button",
+      { type: "button", onclick: act, disabled: to === null, "aria-label": label, title: label },
+      label === "Previous feature" ? "←" : "→",
+    );
+  const place = beside.of && `${count(beside.place + 1)} of ${count(beside.of)}`;
+  const where = beside.list ? h("a", { href: beside.list }, `${place} listed`) : place && h("span", {}, place);
+  return h(
+    "nav",
+    { class: "stepper", "aria-label": "Features" },
+    where,
+    button("Previous feature", before, beside.before),
+    button("Next feature", after, beside.after),
+  );
+}
+
+/** All that is known of a feature, as wide as the place that it is put in. */
+export function featureArticle(feature, { columns, linked = false, mode = null, chosen = () => {} }) {
+  const examples = exampleGroups(feature, { mode, chosen });
+  const figures = [histogram(feature, examples.reveal), logitsPanel(feature), readsPanel(feature)];
+  const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanel(feature)];
+  const silent = `It never fires on the store's ${count(feature.tokens)} tokens.`;
+  const without = h("p", { class: "message" }, feature.activations ? "There are no examples of it." : silent);
+  return h(
+    "article",
+    { class: "feature" },
+    figuresOf(feature),
+    h(
+      "div",
+      { class: "sides" },
+      h("div", { class: "side" }, figures),
+      h("div", { class: "centre" }, feature.groups.length ? examples.element : without),
+      h("div", { class: "side" }, more),
+    ),
+  );
+}
+
+function figuresOf({ density, activations, tokens, mean, max }) {
+  return facts([
+    [hint("Density", "Share of the store's tokens on which the feature fires"), `${percent(density)}`, oneIn(density)],
+    [hint("Activations", "Tokens on which it fires"), count(activations), `of ${count(tokens)} tokens`],
+    [hint("Mean", "Where it fires"), value(mean)],
+    [hint("Max", "Its strongest activation in the store"), value(max)],
+  ]);
+}
+
+function facts(entries) {
+  return h(
+    "dl",
+    { class: "figures" },
+    entries.map(([term, text, more]) =>
+      h("div", {}, h("dt", {}, term), h("dd", {}, text, more && h("small", {}, more))),
+    ),
+  );
+}
+
+/** What the table of all features says of one that the page has no more of. */
+function onlyARow(i, { columns, tokens, width }) {
+  const density = columns.density[i];
+  const figures = {
+    density,
+    activations: Math.round(density * tokens),
+    tokens,
+    mean: columns.mean[i],
+    max: columns.max[i],
+  };
+  const held = `${count(shownInFull?.length ?? 0)} of ${count(width)} features`;
+  const some = `This file holds the examples of ${held}; this one is not among them.`;
+  return h(
+    "div",
+    {},
+    figuresOf(figures),
+    h("p", { class: "message" }, served ? "" : `${some} A served page shows every feature.`),
+  );
+}
