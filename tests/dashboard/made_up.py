@@ -87,8 +87,10 @@ class MadeUp:
         words: Sequence[str] = WORDS,
         live: bool = True,
         examples: int = 25,
+        later: bool = False,
     ):
         self.width, self.heads, self.words, self.live, self.examples = width, heads, list(words), live, examples
+        self.later = later  # whether what needs the model is told apart from the rest
         self.tokens = 2_097_152
         self.asked: list[Any] = []
         """What was asked for, in order."""
@@ -108,6 +110,7 @@ class MadeUp:
             "columns": self.columns(),
             "others": list(OTHERS),
             "live": self.live,
+            "effects": self.later,
         }
 
     @cache  # noqa: B019
@@ -141,6 +144,10 @@ class MadeUp:
         others = [chance.randrange(self.width) for _ in range(30)]
         falling = [1 / (1 + 0.35 * rank) for rank in range(14)]
         groups = self.groups(i, chance) if density else []
+        if self.later:
+            for example in (example for group in groups for example in group["examples"]):
+                example["next"] = [None] * len(example["tokens"])
+                example["after"] = example["total"] = example["direct"] = example["sources"] = None
         edges = [most * step / 40 for step in range(41)]
         counts = [round(density * self.tokens * 0.16 * math.exp(-step / 5.5)) for step in range(40)]
         return {
@@ -230,6 +237,10 @@ class MadeUp:
             "sources": sources,
             "source_rest": 0.31,
         }
+
+    def effects(self, i: int) -> list[Group]:
+        self.asked.append(("effects", i))
+        return MadeUp(self.width, heads=self.heads, words=self.words, examples=self.examples).feature(i)["groups"]
 
     def prompt(self, text: str) -> Prompt:
         self.asked.append(("prompt", text))

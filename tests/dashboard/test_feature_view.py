@@ -229,3 +229,17 @@ def test_an_activation_below_zero_has_a_sign(tmp_path: Path, watched: Watched):
 
     page = watched.open(write_page(tmp_path / "p.html", Signed(), [12]).as_uri() + "#/feature/12", ".example")
     assert page.locator(".token.strongest.minus.clear").count() == 1
+
+
+def test_what_the_model_is_run_for_comes_after_the_rest(new_page: Callable[..., Watched]):
+    provider = MadeUp(later=True)
+    with serving(provider) as address:
+        page = new_page().open(f"{address}#/feature/12?shade=total", ".example")
+        page.get_by_label("total effect").wait_for()
+    assert page.get_by_label("total effect").is_checked()
+    assert provider.asked.index(("feature", 12)) < provider.asked.index(("effects", 12))
+
+
+def test_a_file_has_what_the_model_is_run_for(tmp_path: Path, watched: Watched):
+    page = watched.open(write_page(tmp_path / "p.html", MadeUp(later=True), [12]).as_uri() + "#/feature/12", ".example")
+    assert page.get_by_label("total effect").count() == 1

@@ -49,6 +49,8 @@ class Overview(TypedDict):
     """Names of dictionaries that it can be compared to."""
     live: bool
     """Whether a model is there to read a prompt."""
+    effects: bool
+    """Whether `effects` has more to say of examples than `feature`."""
 
 
 class Histogram(TypedDict):
@@ -84,7 +86,7 @@ class Neurons(TypedDict):
     label: str
     """Which neurons they are."""
     entries: list[tuple[int, float, float]]
-    """Index, weight, and share of the squared norm; largest share first."""
+    """Index, weight, and share of the sum of absolute weights; largest share first."""
 
 
 class Example(TypedDict):
@@ -206,6 +208,14 @@ class Provider(Protocol):
 
     def feature(self, i: int) -> Feature:
         """One feature.
+
+        Raises:
+            InputError: there is no such feature.
+        """
+        ...
+
+    def effects(self, i: int) -> list[Group]:
+        """The same groups of examples, with what the model has to be run again for; asked for after the feature.
 
         Raises:
             InputError: there is no such feature.

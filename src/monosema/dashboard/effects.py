@@ -29,6 +29,16 @@ def add_effects(
     _add_sources(dictionary, model, feature, ids, examples)
 
 
+def has_effects(dictionary: Dictionary, model: "Readable") -> bool:
+    """Whether there is anything that the model could be run for."""
+    return can_remove(dictionary, model) or _reads_heads(dictionary)
+
+
+def _reads_heads(dictionary: Dictionary) -> bool:
+    reads = dictionary.spec.reads
+    return len(reads) == 1 and reads[0].removeprefix("second.").startswith("attn_z.")
+
+
 def can_remove(dictionary: Dictionary, model: "Readable") -> bool:
     """Whether removing a feature's contribution can be measured: one model predicts the next token from all of it."""
     owned = [model.owner(point) for point in dictionary.spec.writes]
@@ -64,8 +74,7 @@ def _add_sources(
     ids: Int[Tensor, "example position"],
     examples: "Sequence[Example]",
 ) -> None:
-    reads = dictionary.spec.reads
-    if len(reads) != 1 or not reads[0].removeprefix("second.").startswith("attn_z."):
+    if not _reads_heads(dictionary):
         return
     places = [example["position"] for example in examples]
     try:

@@ -29,8 +29,10 @@ def write_page(path: str | Path, provider: Provider, features: Sequence[int]) ->
     """
     overview = provider.overview()
     _check(features, overview["width"])
-    alone: Overview = {**overview, "live": False, "others": []}
+    alone: Overview = {**overview, "live": False, "others": [], "effects": False}
     details = [provider.feature(feature) for feature in features]
+    if overview["effects"]:
+        details = [{**one, "groups": provider.effects(one["feature"])} for one in details]
     data = {"overview": alone, "features": details}
     write_text(Path(path), html_page(overview["title"], data))
     return Path(path)

@@ -1,6 +1,7 @@
 """What the page shows, from a feature store, its dictionary and its model."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import torch
 from monosema.activations.filters import not_special
 from monosema.activations.tokens import separator_of
 from monosema.analysis import TokenTexts
-from monosema.dashboard.contract import Columns, Comparison, Overview, Prompt
+from monosema.dashboard.contract import Columns, Comparison, Group, Overview, Prompt
 from monosema.dashboard.contract import Feature as FeatureView
-from monosema.dashboard.effects import add_effects
+from monosema.dashboard.effects import add_effects, has_effects
 from monosema.dashboard.examples import example_groups
 from monosema.dashboard.make_up import heads_of, neurons_of, reads_of
 from monosema.dictionaries import Dictionary
@@ -24,6 +25,8 @@ from monosema.models import read
 if TYPE_CHECKING:
     from monosema.models import Readable
 
+KEPT = 256
+"""Features whose examples are kept in memory."""
 FOUND = 500
 """Features that a search returns at most."""
 PROMPT_FEATURES = 20
@@ -50,7 +53,8 @@ class StoreProvider:
     ):
         self.store, self.dictionary, self.model = store, dictionary, model
         self.others = dict(others or {})
-        self.feature = lru_cache(maxsize=256)(self._feature)
+        self._groups = lru_cache(maxsize=KEPT)(self._groups_of)
+        self._effects = lru_cache(maxsize=KEPT)(self._effects_of)
 
     @property
     def name(self) -> str:
@@ -81,6 +85,7 @@ class StoreProvider:
             "columns": self._columns(heads),
             "others": list(self.others),
             "live": True,
+            "effects": has_effects(self.dictionary, self.model),
         }
 
     def _columns(self, heads: np.ndarray | None) -> Columns:
@@ -98,12 +103,9 @@ class StoreProvider:
             "logit": columns["promoted"] if known else None,
         }
 
-    def _feature(self, i: int) -> FeatureView:
-        """All that is known of a feature, with what removing it would change in its examples."""
+    def feature(self, i: int) -> FeatureView:
+        """All that the store knows of a feature."""
         row = self.store.feature(i)
-        activations = self.store.activations(row)
-        groups = example_groups(self.store, row, activations)
-        add_effects(self.store, self.dictionary, self.model, i, [e for group in groups for e in group["examples"]])
         heads = heads_of(self.dictionary, self.model)
         edges = np.linspace(row.low, row.high, len(row.histogram) + 1) if row.activations else np.linspace(0, 1, 2)
         return {
@@ -121,8 +123,21 @@ class StoreProvider:
             "apart": _pairs(row.apart),
             "neurons": neurons_of(self.dictionary, i),
             "heads": None if heads is None else heads[i].tolist(),
-            "groups": groups,
+            "groups": self._groups(i),
         }
+
+    def effects(self, i: int) -> list[Group]:
+        """The groups of its examples, with what removing it would change, and the source tokens that it was read from."""
+        return self._effects(i)
+
+    def _groups_of(self, i: int) -> list[Group]:
+        row = self.store.feature(i)
+        return example_groups(self.store, row, self.store.activations(row))
+
+    def _effects_of(self, i: int) -> list[Group]:
+        groups = deepcopy(self._groups(i))
+        add_effects(self.store, self.dictionary, self.model, i, [e for group in groups for e in group["examples"]])
+        return groups
 
     @torch.no_grad()
     def prompt(self, text: str) -> Prompt:

@@ -50,6 +50,7 @@ def application(provider: Provider, hosts: Sequence[str] = ()) -> "Starlette":
             Route("/", html),
             Route("/api/overview", answers.overview),
             Route("/api/feature/{feature:int}", answers.feature),
+            Route("/api/effects/{feature:int}", answers.effects),
             Route("/api/search", answers.search),
             Route("/api/prompt", answers.prompt, methods=["POST"]),
             Route("/api/compare/{name:path}", answers.compare),
@@ -125,6 +126,9 @@ class _Answers:
 
     async def feature(self, request: "Request") -> "Response":
         return _json(await self._text(self.provider.feature, request.path_params["feature"]))
+
+    async def effects(self, request: "Request") -> "Response":
+        return _json(await self._text(self.provider.effects, request.path_params["feature"]))
 
     async def search(self, request: "Request") -> "Response":
         if not (text := request.query_params.get("text")):

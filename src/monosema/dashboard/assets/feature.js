@@ -7,7 +7,7 @@ import { count, oneIn, percent, value } from "./numbers.js";
 import { headsPanel, logitsPanel, neuronsPanel, readsPanel, relatedPanels } from "./related.js";
 import { address, amend, go, here } from "./router.js";
 import { neighbours } from "./sequence.js";
-import { featureOf, inFull, served, shownInFull } from "./store.js";
+import { effectsOf, featureOf, inFull, served, shownInFull } from "./store.js";
 import { chip } from "./text.js";
 import { explain, hint } from "./tooltip.js";
 
@@ -22,9 +22,10 @@ export async function featureView({ parts, query }, overview) {
   const to = (feature) => feature !== null && go(address(["feature", feature], { shade: here().query.get("shade") }));
   const moves = { before: () => to(beside.before), after: () => to(beside.after) };
   const feature = inFull(index) ? await featureOf(index) : null;
+  const later = served && overview.effects ? () => effectsOf(index) : null;
   const title = h("h1", {}, h("span", { class: "soft" }, "Feature "), `${index}`, chipOf(columns.token[index]));
   const body = feature
-    ? featureArticle(feature, { columns, linked: true, mode: query.get("shade"), chosen: amendShade })
+    ? featureArticle(feature, { columns, linked: true, mode: query.get("shade"), chosen: amendShade, later })
     : onlyARow(index, overview);
   const { before, after } = moves;
   return {
@@ -66,9 +67,16 @@ function stepper(beside, { before, after }) {
 }
 
 /** All that is known of a feature, as wide as the place that it is put in. */
-export function featureArticle(feature, { columns, linked = false, mode = null, chosen = () => {} }) {
-  const examples = exampleGroups(feature, { mode, chosen });
-  const figures = [histogram(feature, examples.reveal), logitsPanel(feature), readsPanel(feature)];
+export function featureArticle(feature, { columns, linked = false, mode = null, chosen = () => {}, later = null }) {
+  let examples = exampleGroups(feature, { mode, chosen });
+  if (later) {
+    whenLookedAt(examples.element, later, (groups) => {
+      const fuller = exampleGroups({ ...feature, groups }, { mode: here().query.get("shade"), chosen });
+      examples.element.replaceWith(fuller.element);
+      examples = fuller;
+    });
+  }
+  const figures = [histogram(feature, (i) => examples.reveal(i)), logitsPanel(feature), readsPanel(feature)];
   const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanel(feature)];
   const silent = `It never fires on the store's ${count(feature.tokens)} tokens.`;
   const without = h("p", { class: "message" }, feature.activations ? "There are no examples of it." : silent);
@@ -84,6 +92,19 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
       h("div", { class: "side" }, more),
     ),
   );
+}
+
+const PAUSE = 250; // milliseconds that a feature is looked at before the model is run for it
+
+/** Asks for what takes long, once the element has been in the page for a moment, and hands it on if it still is. */
+function whenLookedAt(element, ask, then) {
+  setTimeout(async () => {
+    if (!element.isConnected) return;
+    const found = await ask().catch((error) => error);
+    if (!element.isConnected) return;
+    if (found instanceof Error) element.append(h("p", { class: "message" }, found.message));
+    else then(found);
+  }, PAUSE);
 }
 
 function figuresOf({ density, activations, tokens, mean, max }) {

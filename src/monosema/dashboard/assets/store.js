@@ -25,6 +25,11 @@ export async function featureOf(feature) {
   return served ? kept(`feature/${feature}`) : inPage.get(feature);
 }
 
+/** The groups of a feature's examples, with what the model has to be run again for. */
+export async function effectsOf(feature) {
+  return kept(`effects/${feature}`);
+}
+
 export async function otherFeatureOf(name, feature) {
   return kept(`other/${encodeURIComponent(name)}/${feature}`);
 }
