@@ -1,5 +1,13 @@
-"""What features mean: examples in context, the neurons that they make up, and the hook points that they live in."""
+"""What features mean: examples in context, what they are made of and make up, and what they do to the model."""
 
+from monosema.analysis.composition import (
+    Entries,
+    TokensRead,
+    encoder_decoder_cosines,
+    head_shares,
+    largest_entries,
+    tokens_read,
+)
 from monosema.analysis.examples import Example, top_examples
 from monosema.analysis.logits import LogitEffects, logit_effects
 from monosema.analysis.middling import middling_features
@@ -12,12 +20,17 @@ from monosema.analysis.stream import stream_directions
 from monosema.analysis.tokens import TokenTexts, token_strings
 
 __all__ = [
+    "Entries",
     "Example",
     "LogitEffects",
     "NeuronParts",
     "Removal",
     "SourceAttribution",
     "TokenTexts",
+    "TokensRead",
+    "encoder_decoder_cosines",
+    "head_shares",
+    "largest_entries",
     "logit_effects",
     "middling_features",
     "neuron_parts",
@@ -28,5 +41,6 @@ __all__ = [
     "source_attribution",
     "stream_directions",
     "token_strings",
+    "tokens_read",
     "top_examples",
 ]

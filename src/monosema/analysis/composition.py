@@ -126,7 +126,9 @@ def tokens_read(
     parts = []
     for part in chosen.split(_at_once(len(embeddings))):
         columns = encoder_columns(dictionary, part).to(embeddings.device)
-        products = torch.cat([columns @ rows.to(columns).mT for rows in embeddings.split(_at_once(len(columns.mT)))], 1)
+        products = torch.cat(
+            [columns @ rows.to(columns).mT for rows in embeddings.split(_at_once(columns.shape[1]))], 1
+        )
         top, bottom = products.topk(n), products.topk(n, largest=False)
         parts.append([x.cpu() for x in (top.indices, top.values, bottom.indices, bottom.values)])
     return TokensRead(*(torch.cat(column) for column in zip(*parts, strict=True)))

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monosema.analysis import TokenTexts
-from monosema.analysis.composition import encoder_decoder_cosines, head_shares, largest_entries, tokens_read
+from monosema.analysis import TokenTexts, encoder_decoder_cosines, head_shares, largest_entries, tokens_read
+
 from monosema.dictionaries import Dictionary
 
 if TYPE_CHECKING:
