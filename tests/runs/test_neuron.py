@@ -50,7 +50,7 @@ def test_figures_and_table_show_the_same_features(finished: Path):
 
 def test_a_model_that_the_dictionary_does_not_fit_is_refused(finished: Path, tmp_path: Path):
     wider = save_model(tmp_path / "wider", d=24)
-    with pytest.raises(InputError, match="expected size 24, as 'resid_post.1'"):
+    with pytest.raises(InputError, match="expected size 24, as 'resid_post\\.1'"):
         neuron_of_folder(finished / "dictionaries" / "jump", 3, model=str(wider), device="cpu")
 
 
