@@ -178,12 +178,7 @@ def _train(
         return state_of(config, data.source, learners, step, time.perf_counter() - started)
 
     with ExitStack() as stack:
-        logs = [stack.enter_context(log) for log in _logs(config, out, past)] if processes.first else []
-        bar = ProgressBar(config.steps, config.batch_size, done=past.step)
-        observers: list[Observer] = [Told(logs, config.log_every, processes), stack.enter_context(bar)]
-        if config.evaluate_every is not None:
-            every = max(config.evaluate_every // config.batch_size, 1)
-            observers.append(HeldoutEvaluation(learners, data.heldout, every, logs, processes))
+        observers = _observers(stack, config, data, learners, out, past, processes)
         every = config.checkpoint_every and max(config.checkpoint_every // config.batch_size, 1)
         saver = Checkpoints(
             out / CHECKPOINTS,
@@ -210,6 +205,25 @@ def _train(
         if every:
             saver.save(config.steps)  # measuring takes its time, too
     return False
+
+
+def _observers(
+    stack: ExitStack,
+    config: RunConfig,
+    data: Data,
+    learners: Mapping[str, Learner],
+    out: Path,
+    past: Past,
+    processes: Processes,
+) -> list[Observer]:
+    """What watches a run: logs, the progress bar, evaluations on the way; the stack closes them."""
+    logs = [stack.enter_context(log) for log in _logs(config, out, past)] if processes.first else []
+    bar = ProgressBar(config.steps, config.batch_size, done=past.step)
+    observers: list[Observer] = [Told(logs, config.log_every, processes), stack.enter_context(bar)]
+    if config.evaluate_every is not None:
+        every = max(config.evaluate_every // config.batch_size, 1)
+        observers.append(HeldoutEvaluation(learners, data.heldout, every, logs, processes))
+    return observers
 
 
 def _with_its_batch(error: NonFiniteLoss, path: Path) -> NonFiniteLoss:
