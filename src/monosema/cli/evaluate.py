@@ -48,6 +48,6 @@ def main(arguments: list[str]) -> None:
         return
     metrics = evaluate_folder(**options)
     if json:
-        print_json({name: asdict(found) for name, found in metrics.items()})
+        print_json({name: found.as_json() for name, found in metrics.items()})
     else:
         print_metrics(metrics)

@@ -109,7 +109,7 @@ def facts(config: RunConfig, data: Data, learners: Mapping[str, Learner], second
 def as_json(result: RunResult) -> dict[str, Any]:
     """The metrics of a run, with its times and facts."""
     return {
-        "dictionaries": {name: asdict(metrics) for name, metrics in result.metrics.items()},
+        "dictionaries": {name: metrics.as_json() for name, metrics in result.metrics.items()},
         **({} if result.together is None else {"together": asdict(result.together)}),
         "seconds": dict(result.seconds),
         **result.facts,
