@@ -19,6 +19,14 @@ class InputError(ValueError):
             parts.append(hint)
         super().__init__("; ".join(parts))
 
+    def within(self, where: object) -> "InputError":
+        """The same, found in `where`: a file, say."""
+        return InputError(f"{where}: {self.given}", expected=self.expected, hint=self.hint)
+
+    def hinting(self, hint: str) -> "InputError":
+        """The same, with something else to do about it."""
+        return InputError(self.given, expected=self.expected, hint=hint)
+
     def __reduce__(self) -> Any:
         return _again, (self.given, self.expected, self.hint)
 

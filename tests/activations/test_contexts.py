@@ -78,6 +78,18 @@ def test_a_restored_iterator_goes_on_identically(tokenizer, documents, repeat, s
                 assert torch.equal(one, other)
 
 
+def test_the_length_of_the_text_is_known_once_all_of_it_was_read_whatever_was_read_before(tokenizer, documents):
+    contexts = Contexts(tokenizer, documents, 23, repeat=True)
+    list(islice(contexts, 17))
+    again = Contexts(tokenizer, documents, 23, repeat=True)
+    again.load_state_dict(contexts.state_dict())
+    known = {}
+    while again.passes < 3:
+        known[again.passes] = again.tokens_in_text
+        next(again)
+    assert known == {0: None, 1: None, 2: len(all_tokens(tokenizer, documents))}
+
+
 def test_the_position_names_the_document_of_the_next_token(tokenizer, documents):
     contexts = Contexts(tokenizer, documents, 1)
     place = (0, -1)

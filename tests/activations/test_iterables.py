@@ -46,7 +46,8 @@ def test_it_goes_on_at_every_point_as_if_it_had_not_stopped(repeat: bool):
     def source():
         return IterableSource(pieces, batch_size=4, buffer_rows=40, repeat=repeat)
 
-    whole = drawn(source(), 17)
+    uninterrupted = source()
+    whole = drawn(uninterrupted, 17)
     for batches in range(17):
         first = source()
         for _ in range(batches):
@@ -55,6 +56,7 @@ def test_it_goes_on_at_every_point_as_if_it_had_not_stopped(repeat: bool):
         again = source()
         again.load_state_dict(first.state_dict())
         assert drawn(again, 17 - batches) == whole[4 * batches :]
+        assert again.passes == uninterrupted.passes
 
 
 def test_tensors_without_a_name_and_of_more_dimensions_are_rows():

@@ -56,6 +56,13 @@ def test_a_row_at_the_mean_does_not_hold_the_median_there():
     assert gradient(x, geometric_median(x, tolerance=1e-12)).norm() < 1e-9
 
 
+@pytest.mark.parametrize("max_steps", [10, 11])
+def test_a_point_with_most_of_the_rows_is_the_median_and_is_not_left_again(max_steps):
+    x = torch.zeros(100, 3)
+    x[0] = torch.tensor([5.0, 1.0, -2.0])
+    torch.testing.assert_close(geometric_median(x, tolerance=0.0, max_steps=max_steps), x[1])
+
+
 def test_a_few_wild_rows_do_not_carry_it_away():
     x = torch.randn(100, 3, generator=torch.Generator().manual_seed(3))
     x[:10] += 1e6

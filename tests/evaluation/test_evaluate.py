@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import pytest
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from monosema.dictionaries import BatchTopK, Dictionary
 from monosema.errors import InputError
-from monosema.evaluation import evaluate, splice
+from monosema.evaluation import Metrics, evaluate, splice
 from monosema.evaluation.cross_entropy import next_token_kl, next_token_loss
 from monosema.models import LoadedModel, load_model, read, replacing
 from tests.evaluation.helpers import (
@@ -141,10 +140,12 @@ def test_each_dictionary_is_measured_as_if_it_were_alone():
     }
 
 
-def test_metrics_are_json():
+def test_metrics_are_json_and_lack_only_the_parts_that_there_are_not():
     m = measure(random_dictionary())
-    text = json.dumps(dataclasses.asdict(m), allow_nan=False)
-    assert json.loads(text)["ce_recovered"] == m.ce_recovered
+    figures = json.loads(json.dumps(m.as_json(), allow_nan=False))
+    assert figures["ce_recovered"] == m.ce_recovered
+    assert set(vars(m)) - set(figures) == {"l0_per_block", "sites", "more"}
+    assert Metrics(**figures | {"density_histogram": m.density_histogram}) == m
 
 
 def test_a_model_that_does_not_predict_the_next_token_has_no_loss():

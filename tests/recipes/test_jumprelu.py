@@ -8,6 +8,7 @@ import torch
 from monosema.dictionaries import Spec
 from monosema.errors import InputError
 from monosema.recipes.jumprelu import JumpReLURecipe, jumprelu_of
+from monosema.recipes.jumprelu_tanh import JumpReLUTanhRecipe
 from monosema.training import Learner
 
 WIDTH, TARGET = 64, 6.0
@@ -48,6 +49,14 @@ def test_rows_of_nothing_leave_thresholds_above_zero():
     jumprelu = jumprelu_of(learner.dictionary)
     assert (jumprelu.threshold > 0).all()
     assert jumprelu.bandwidth > 0
+
+
+@pytest.mark.parametrize("wanted", [10_000, WIDTH // 4])
+def test_with_the_tanh_penalty_each_feature_starts_active_on_as_many_rows(wanted: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("monosema.recipes.jumprelu_tanh.ACTIVE_AT_START", wanted)
+    learner = Learner(Spec.autoencoder("x", 16, WIDTH), JumpReLUTanhRecipe(), {"x": ROWS}, steps=10, batch_size=100)
+    shares = (learner.finished().encode(ROWS) != 0).float().mean(0)
+    torch.testing.assert_close(shares, torch.full((WIDTH,), min(wanted / WIDTH, 0.5)), rtol=0, atol=2 / len(ROWS))
 
 
 @pytest.mark.parametrize("options", [{"threshold": -0.1}, {"bandwidth": 0.0}])

@@ -1,7 +1,6 @@
 """Measuring what lies on disk gives the figures that the run gave."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ def figures_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def same(found: Metrics, figures: dict[str, Any]) -> None:
-    numbers = {key: value for key, value in asdict(found).items() if isinstance(value, float)}
+    numbers = {key: value for key, value in found.as_json().items() if isinstance(value, float)}
     assert numbers == pytest.approx({key: figures[key] for key in numbers}, rel=1e-6, abs=1e-6)
-    assert {**figures, **numbers} == {**json.loads(json.dumps(asdict(found))), **numbers}
+    assert {**figures, **numbers} == {**json.loads(json.dumps(found.as_json())), **numbers}
 
 
 def test_a_runs_dictionaries_measure_as_they_did_at_its_end(finished: Path):

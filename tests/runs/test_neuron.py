@@ -10,7 +10,7 @@ from monosema.errors import InputError
 from monosema.runs import run
 from monosema.runs.evaluate import evaluate_folder
 from monosema.runs.neuron import as_json, neuron_of_folder, neuron_table
-from tests.runs.tiny_run import small_run
+from tests.runs.tiny_run import save_model, small_run
 
 
 @pytest.mark.parametrize(("point", "name"), [("resid_post.1", "jump"), ("mlp_out.1", "transcoder")])
@@ -46,6 +46,12 @@ def test_figures_and_table_show_the_same_features(finished: Path):
     shares = [each["share"] for each in figures["features"]]
     assert len(shares) == 4
     assert shares == sorted(shares, reverse=True)
+
+
+def test_a_model_that_the_dictionary_does_not_fit_is_refused(finished: Path, tmp_path: Path):
+    wider = save_model(tmp_path / "wider", d=24)
+    with pytest.raises(InputError, match="expected size 24, as 'resid_post\\.1'"):
+        neuron_of_folder(finished / "dictionaries" / "jump", 3, model=str(wider), device="cpu")
 
 
 @pytest.mark.parametrize(

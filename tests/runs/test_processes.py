@@ -11,9 +11,9 @@ from monosema.activations import Keep
 from monosema.errors import InputError
 from monosema.formats import load
 from monosema.runs import DictionaryConfig, RunConfig, run
+from monosema.runs.folder import LOG
 from monosema.runs.harvest import harvest
 from monosema.runs.harvest_config import HarvestConfig
-from monosema.runs.outcome import LOG
 from monosema.runs.parallel import Parallel
 from monosema.runs.processes import Processes, join
 from monosema.training import Learner

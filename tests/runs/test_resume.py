@@ -13,7 +13,7 @@ import torch
 from monosema.errors import InputError
 from monosema.recipes import recipes
 from monosema.runs import DictionaryConfig, Interrupted, NonFiniteLoss, RunConfig, run
-from monosema.runs.outcome import DICTIONARIES, LOG
+from monosema.runs.folder import DICTIONARIES, LOG
 from monosema.runs.train import BATCH
 from monosema.training import Learner
 from tests.runs.tiny_run import recipe, small_run

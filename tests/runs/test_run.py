@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def test_a_run_of_its_own_configuration_is_the_same_run(finished: Path, tmp_path
         assert (tmp_path / "again" / weights).read_bytes() == (finished / weights).read_bytes()
     figures, again = (json.loads((f / "metrics.json").read_text()) for f in (finished, tmp_path / "again"))
     assert again["dictionaries"] == figures["dictionaries"]
-    assert again["dictionaries"] == {name: json.loads(json.dumps(asdict(m))) for name, m in result.metrics.items()}
+    assert again["dictionaries"] == {name: json.loads(json.dumps(m.as_json())) for name, m in result.metrics.items()}
     assert (tmp_path / "again" / "config.yaml").read_bytes() == (finished / "config.yaml").read_bytes()
     untimed = [[{**line, "seconds": 0} for line in log_of(folder)] for folder in (finished, tmp_path / "again")]
     assert untimed[0] == untimed[1]

@@ -2,9 +2,9 @@
 
 import ast
 import inspect
+import json
 import operator
 import re
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from monosema.config import to_dict
 from monosema.errors import InputError
-from monosema.runs import Interrupted, NonFiniteLoss, RunConfig, recipes, run
+from monosema.runs import RunConfig, recipes, run
 from monosema.runs.processes import speaks
 from monosema.runs.read_config import ReadConfig
 from monosema.runs.terminal import print_result
@@ -211,14 +211,12 @@ def changed(config: Configuration, options: Mapping[str, Any], names: set[str]) 
 
 
 def run_and_print(config: RunConfig, out: Path, overwrite: bool, resume: bool = False) -> None:
-    """Runs, and prints the table, where the report is, and some features; exits with 130 after Ctrl-C."""
-    try:
-        result = run(config, out, overwrite=overwrite, resume=resume)
-        if speaks():
-            print_result(result, out)
-    except Interrupted as interrupted:
-        print(f"monosema: {interrupted}", file=sys.stderr)
-        sys.exit(130)
-    except NonFiniteLoss as error:
-        print(f"monosema: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Runs, and prints the table, where the report is, and some features."""
+    result = run(config, out, overwrite=overwrite, resume=resume)
+    if speaks():
+        print_result(result, out)
+
+
+def print_json(figures: Any) -> None:
+    """Prints what `--json` asks for."""
+    print(json.dumps(figures, indent=2))

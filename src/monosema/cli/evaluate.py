@@ -1,11 +1,10 @@
 """Measure a saved dictionary, or all of a run, on held-out text: variance explained, L0, cross-entropy, …"""
 
-import json as json_text
 from dataclasses import asdict, dataclass
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.evaluate import evaluate_folder, evaluate_folder_together
 from monosema.runs.terminal import print_metrics, print_together
 
@@ -43,12 +42,12 @@ def main(arguments: list[str]) -> None:
     if together:
         found, dictionaries = evaluate_folder_together(**options)
         if json:
-            print(json_text.dumps(asdict(found), indent=2))
+            print_json(asdict(found))
         else:
             print_together(found, dictionaries)
         return
     metrics = evaluate_folder(**options)
     if json:
-        print(json_text.dumps({name: asdict(found) for name, found in metrics.items()}, indent=2))
+        print_json({name: found.as_json() for name, found in metrics.items()})
     else:
         print_metrics(metrics)

@@ -1,12 +1,11 @@
 """Look at attention heads through dictionaries with a block for each: what each does, and which features repeat."""
 
-import json as json_text
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.heads import heads_json, heads_of_folder, heads_table, write_heads
 from monosema.runs.terminal import print_table
 
@@ -41,7 +40,7 @@ def main(arguments: list[str]) -> None:
     found = heads_of_folder(**options)
     write_heads(out, found)
     if json:
-        print(json_text.dumps({name: heads_json(one) for name, one in found.items()}, indent=2))
+        print_json({name: heads_json(one) for name, one in found.items()})
         return
     for name, one in found.items():
         print_table(heads_table(name, one))

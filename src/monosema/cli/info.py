@@ -1,9 +1,8 @@
 """Say what is registered (recipes, model families, formats, …) and what `auto` picks on this machine."""
 
-import json as json_text
 from dataclasses import dataclass
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.info import info
 
 
@@ -19,7 +18,7 @@ def main(arguments: list[str]) -> None:
     """Prints what `info` finds."""
     found = info()
     if parse(Info, arguments, "info").json:
-        print(json_text.dumps(found, indent=2))
+        print_json(found)
         return
     for key, value in found.items():
         print(f"{key.replace('_', ' '):<22}{', '.join(value) if isinstance(value, list) else value}")

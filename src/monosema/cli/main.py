@@ -22,7 +22,11 @@ def main(arguments: list[str] | None = None) -> None:
 
         print(f"monosema {version('monosema')}")
         sys.exit(0)
-    sys.exit(_run(arguments[0], arguments[1:]))
+    try:
+        status = _run(arguments[0], arguments[1:])
+    except KeyboardInterrupt:
+        status = _fail("interrupted", 130)
+    sys.exit(status)
 
 
 def commands() -> dict[str, str]:
@@ -59,17 +63,19 @@ def _run(command: str, arguments: list[str]) -> int:
     known = commands()
     if command not in known:
         return _fail(f"unknown command {command!r}; {nearest(command, known) or 'try monosema --help'}", 2)
+    from monosema.runs import Interrupted, NonFiniteLoss
+
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
         importlib.import_module(f"monosema.cli.{command}").main(arguments)
     except InputError as error:
         return _fail(str(error), 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except Interrupted as interrupted:
+        return _fail(str(interrupted), 130)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except LostContact as error:
+    except (LostContact, NonFiniteLoss) as error:
         return _fail(str(error), 1)
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)

@@ -1,12 +1,11 @@
 """Take a neuron out of superposition: which features of a saved dictionary make it up, and how much of it each."""
 
-import json as json_text
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.neuron import as_json, neuron_of_folder, neuron_table
 from monosema.runs.terminal import print_table
 
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> None:
     top, json = options.pop("top"), options.pop("json")
     found = neuron_of_folder(**options)
     if json:
-        print(json_text.dumps({name: as_json(parts, top) for name, parts in found.items()}, indent=2))
+        print_json({name: as_json(parts, top) for name, parts in found.items()})
         return
     for name, parts in found.items():
         print_table(neuron_table(name, parts, top))

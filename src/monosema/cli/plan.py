@@ -1,13 +1,12 @@
 """Say what a run would take on some hardware, before it starts: time, memory, disk; refuse one that cannot fit."""
 
-import json as json_text
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.config import load_yaml
 from monosema.errors import InputError
 from monosema.runs import RunConfig
@@ -67,7 +66,7 @@ def main(arguments: list[str]) -> None:
     machine = hardware_of(options.hardware, changes)
     work, chosen, other = planned(load_yaml(RunConfig, options.config), machine, options.ranks)
     if options.json:
-        print(json_text.dumps(as_json(work, machine, chosen, other), indent=2))
+        print_json(as_json(work, machine, chosen, other))
     else:
         print("\n".join(lines_of(work, machine, options.hardware, chosen, other)))
     refuse_if_unfit(work, machine, chosen)

@@ -1,12 +1,11 @@
 """Look up published dictionaries in the registry, and download one or a whole release."""
 
-import json as json_text
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.pretrained import download, found_or_refused, search_lines
 
 
@@ -43,6 +42,6 @@ def main(arguments: list[str]) -> None:
             print(f"{name}\t{place}")
     elif options.json:
         found = [{"address": one.address, **asdict(one)} for one in found_or_refused(options.words)]
-        print(json_text.dumps(found, indent=2))
+        print_json(found)
     else:
         print("\n".join(search_lines(options.words, options.limit)))

@@ -1,13 +1,11 @@
 """Train on data whose features are known, and say how many of them were found: mcc, precision, recall, …"""
 
-import json as json_text
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from monosema.cli.arguments import command, given, options_of, parse, recipe_group, typed_recipes
+from monosema.cli.arguments import command, given, options_of, parse, print_json, recipe_group, typed_recipes
 from monosema.config import from_dict
-from monosema.runs import NonFiniteLoss, Recipe, grid
+from monosema.runs import Recipe, grid
 from monosema.runs.synthetic import SyntheticRun, as_json, run_synthetic, truth_table
 from monosema.runs.terminal import print_table
 
@@ -31,12 +29,8 @@ def main(arguments: list[str]) -> None:
     plain = grid.dictionaries({"recipe": typed_recipes(options | vars(options["recipe"]), given(arguments))})
     recipes = tuple(from_dict(Recipe, point["recipe"], "the options") for point in plain)
     config = SyntheticRun(recipes, **{f.name: options[f.name] for f in fields(SyntheticRun) if f.name in of_run})
-    try:
-        results = run_synthetic(config, options["out"])
-    except NonFiniteLoss as error:
-        print(f"monosema: {error}", file=sys.stderr)
-        sys.exit(1)
+    results = run_synthetic(config, options["out"])
     if options["json"]:
-        print(json_text.dumps(as_json(results), indent=2))
+        print_json(as_json(results))
     else:
         print_table(truth_table(results))

@@ -1,10 +1,9 @@
 """Train toy models of superposition: sparse features in fewer dimensions, at many sparsities, with pictures."""
 
-import json as json_text
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from monosema.cli.arguments import command, options_of, parse
+from monosema.cli.arguments import command, options_of, parse, print_json
 from monosema.runs.terminal import print_table
 from monosema.runs.toy import ToyConfig, run_toy, toy_figures, toy_table
 
@@ -24,6 +23,6 @@ def main(arguments: list[str]) -> None:
     options = vars(parse(command(Toy, options_of(Toy) | options_of(ToyConfig)), arguments, "toy"))
     models = run_toy(ToyConfig(**{f.name: options[f.name] for f in fields(ToyConfig)}), options["out"])
     if options["json"]:
-        print(json_text.dumps(toy_figures(models), indent=2))
+        print_json(toy_figures(models))
     else:
         print_table(toy_table(models))

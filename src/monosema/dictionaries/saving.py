@@ -112,6 +112,6 @@ def _described(config: Any, path: Path) -> Dictionary:
         options = {**config["activation"]}
         return skeleton(spec, options.pop("name"), options, config["metadata"])
     except InputError as error:
-        raise InputError(f"{path}: {error.given}", expected=error.expected, hint=error.hint) from None
+        raise error.within(path) from None
     except (KeyError, TypeError, RuntimeError, OverflowError) as error:  # the last two: sizes beyond any memory
         raise InputError(f"{path} does not describe a dictionary ({error})", expected="what `save` writes") from None

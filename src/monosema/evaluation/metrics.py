@@ -1,7 +1,8 @@
 """All that is measured of one dictionary."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +14,12 @@ from monosema.evaluation.reconstruction import Reconstruction, ReconstructionSum
 from monosema.evaluation.sparsity import Sparsity, SparsitySums
 from monosema.evaluation.sums import Sums
 
+_PARTS = ("l0_per_block", "sites", "more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Reconstruction, Sparsity, CrossEntropy):
-    """The metrics of a dictionary on held-out tokens; `dataclasses.asdict` gives them as JSON values."""
+    """The metrics of a dictionary on held-out tokens."""
 
     tokens: int
     """N: tokens whose activations were measured and replaced."""
@@ -32,6 +35,10 @@ class Metrics(Reconstruction, Sparsity, CrossEntropy):
     those of all that it writes, side by side: a hook point with large activations outweighs others there."""
     more: Mapping[str, float | None] | None = None
     """What is registered in `measures`, by name; None where nothing is."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The metrics as JSON values, without the parts that the dictionary does not have: blocks, sites, more."""
+        return {key: value for key, value in asdict(self).items() if value is not None or key not in _PARTS}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,14 +68,14 @@ def spec_of(path: Path, **values: Any) -> Spec:
     try:
         return Spec(**values)
     except InputError as error:
-        raise InputError(f"{path}: {error.given}", expected=error.expected, hint=error.hint) from None
+        raise error.within(path) from None
 
 
 def _skeleton(outline: Outline, path: Path) -> Dictionary:
     try:
         return skeleton(outline.spec, outline.activation, outline.options, outline.metadata)
     except InputError as error:
-        raise InputError(f"{path}: {error.given}", expected=error.expected, hint=error.hint) from None
+        raise error.within(path) from None
     except (RuntimeError, OverflowError) as error:
         raise InputError(f"{path} has sizes beyond any memory ({error})") from None
 

@@ -49,37 +49,12 @@ def replacing(model: LoadedModel, replacements: Sequence[Replacement]) -> Iterat
     """
     for replacement in replacements:
         check_preprocessing(model, [replacement.write, *(replacement.reads or ())], replacement.trained_on)
-    steps = [_Step.of(model, replacement) for replacement in replacements]
-    read = {point for step in steps for point, _ in step.reads}
-    flowing: dict[HookPoint, Tensor] = {}  # what has flowed on at the points read, in this pass
-    reached: set[HookPoint] = set()
-
-    def visit(point: HookPoint, activation: Tensor) -> Tensor:
-        for step in steps:
-            if step.write == point:
-                activation = step.apply(activation, flowing)
-        reached.add(point)
-        if point in read:  # a copy, because the model may go on to add to the tensor in place
-            flowing[point] = activation.clone()
-        return activation
-
-    def start(*_: Any) -> None:
-        flowing.clear()
-        reached.clear()
-
-    def end(*_: Any) -> None:
-        for step in steps:
-            if step.write not in reached:
-                raise InputError(
-                    f"nothing was replaced at {step.name!r}: {model.name} does not call the module '{step.write.path}'",
-                    expected="a module that takes part in the forward pass",
-                )
-
+    forward = _Pass([_Step.of(model, replacement) for replacement in replacements], model.name)
     with ExitStack() as hooks:
-        hooks.callback(model.module.register_forward_pre_hook(start).remove)
-        for point in dict.fromkeys([*read, *(step.write for step in steps)]):
-            hooks.callback(attach(model.module, point, partial(visit, point)).remove)
-        hooks.callback(model.module.register_forward_hook(end).remove)
+        hooks.callback(model.module.register_forward_pre_hook(forward.begin).remove)
+        for point in forward.points:
+            hooks.callback(attach(model.module, point, partial(forward.visit, point)).remove)
+        hooks.callback(model.module.register_forward_hook(forward.end).remove)
         yield
 
 
@@ -126,6 +101,41 @@ class _Step:
                 hint="exchange the two, or read a point of an earlier layer or module",
             )
         return flowing[point].clone()
+
+
+class _Pass:
+    """A forward pass on its way: what has flowed on at the points that steps read, and which points it has reached."""
+
+    def __init__(self, steps: Sequence[_Step], model: str):
+        self.steps, self.model = steps, model
+        self.read = {point for step in steps for point, _ in step.reads}
+        self.points = list(dict.fromkeys([*self.read, *(step.write for step in steps)]))
+        self.flowing: dict[HookPoint, Tensor] = {}
+        self.reached: set[HookPoint] = set()
+
+    def begin(self, *_: Any) -> None:
+        """Forgets the pass before."""
+        self.flowing.clear()
+        self.reached.clear()
+
+    def visit(self, point: HookPoint, activation: Tensor) -> Tensor:
+        """What flows on from a point that the model has come to."""
+        for step in self.steps:
+            if step.write == point:
+                activation = step.apply(activation, self.flowing)
+        self.reached.add(point)
+        if point in self.read:  # a copy, because the model may go on to add to the tensor in place
+            self.flowing[point] = activation.clone()
+        return activation
+
+    def end(self, *_: Any) -> None:
+        """Refuses a pass that has left out what was to be replaced."""
+        for step in self.steps:
+            if step.write not in self.reached:
+                raise InputError(
+                    f"nothing was replaced at {step.name!r}: {self.model} does not call the module '{step.write.path}'",
+                    expected="a module that takes part in the forward pass",
+                )
 
 
 def written_at(model: LoadedModel, write: str) -> HookPoint:

@@ -49,15 +49,7 @@ def plan(work: Workload, hardware: Hardware, mesh: Mesh) -> Plan:
         InputError: the batch cannot be cut into as many parts as there are ranks, or there are more groups than
             dictionaries.
     """
-    if work.batch_size % mesh.ranks:
-        raise InputError(
-            f"batches of {work.batch_size} tokens for {mesh.ranks} ranks", expected=f"a multiple of {mesh.ranks}"
-        )
-    if mesh.spread > len(work.dictionaries):
-        raise InputError(
-            f"{len(work.dictionaries)} dictionaries dealt out to {mesh.spread} groups of ranks",
-            expected=f"parallel.spread of at most {len(work.dictionaries)}",
-        )
+    _check_divides(work, mesh)
     groups, rows, steps = dealt(work, mesh.spread), work.batch_size // mesh.data, work.tokens // work.batch_size
 
     def training(own: list) -> float:
@@ -85,6 +77,18 @@ def plan(work: Workload, hardware: Hardware, mesh: Mesh) -> Plan:
         disk=disk_bytes(work, mesh),
         least=sum(lasting_bytes(work, mesh, fullest).values()),
     )
+
+
+def _check_divides(work: Workload, mesh: Mesh) -> None:
+    if work.batch_size % mesh.ranks:
+        raise InputError(
+            f"batches of {work.batch_size} tokens for {mesh.ranks} ranks", expected=f"a multiple of {mesh.ranks}"
+        )
+    if mesh.spread > len(work.dictionaries):
+        raise InputError(
+            f"{len(work.dictionaries)} dictionaries dealt out to {mesh.spread} groups of ranks",
+            expected=f"parallel.spread of at most {len(work.dictionaries)}",
+        )
 
 
 def best(work: Workload, hardware: Hardware, ranks: int) -> Plan:

@@ -6,8 +6,7 @@ from monosema.errors import InputError
 from monosema.files import remove
 from monosema.formats import members, recognised, save_as
 from monosema.hub import Address, load, parse
-from monosema.runs.folder import check_free
-from monosema.runs.outcome import DICTIONARIES
+from monosema.runs.folder import DICTIONARIES, check_free
 
 
 def convert(source: str | Path, out: str | Path, to: str) -> dict[str, Path]:

@@ -15,9 +15,9 @@ from monosema.hub import Address, load, parse
 from monosema.models import Readable, load_model, of_second
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Heldout, first_rows, heldout_contexts, heldout_part, heldout_text, load_rows
+from monosema.runs.folder import DICTIONARIES
 from monosema.runs.measure import evaluate_heldout, measure_together
 from monosema.runs.models import with_second
-from monosema.runs.outcome import DICTIONARIES
 
 
 def evaluate_folder(

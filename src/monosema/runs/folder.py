@@ -1,8 +1,11 @@
-"""A folder to write into."""
+"""A folder to write into, and what a run's folder holds."""
 
 from pathlib import Path
 
 from monosema.errors import InputError
+
+CONFIG, LOG, METRICS, REPORT = "config.yaml", "metrics.jsonl", "metrics.json", "report.html"
+CHECKPOINTS, DICTIONARIES, PICTURES = "checkpoints", "dictionaries", "pictures"
 
 
 def check_free(out: Path) -> Path:

@@ -124,7 +124,7 @@ def heads_table(name: str, found: HeadsOfDictionary) -> Table:
 def heads_json(found: HeadsOfDictionary) -> dict[str, Any]:
     """The figures as JSON values."""
     return {
-        "metrics": asdict(found.evaluation.metrics),
+        "metrics": found.evaluation.metrics.as_json(),
         "heads": [asdict(head) for head in found.heads.heads],
         "repeats": [asdict(repeat) for repeat in found.heads.repeats],
         "pairs": found.heads.pairs.tolist(),

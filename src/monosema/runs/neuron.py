@@ -1,6 +1,6 @@
 """Taking a neuron out of superposition with dictionaries that lie on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,9 @@ from monosema.analysis import NeuronParts, neuron_parts
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import Table
-from monosema.models import read, width_of
+from monosema.evaluation.evaluate import check_fits
+from monosema.evaluation.splice import hook_points
+from monosema.models import read
 from monosema.progress import progress
 from monosema.runs.data import Heldout
 from monosema.runs.evaluate import open_folder
@@ -51,8 +53,7 @@ def neuron_of_folder(
         folder, model=model, text=text, activations=activations, tokens=tokens, context=context, device=device
     )
     chosen = _writing(dictionaries, point)
-    for dictionary in chosen.values():
-        _check(dictionary, heldout, neuron)
+    _check(chosen, heldout, neuron)
     return {name: neuron_parts(dictionary, _rows(dictionary, heldout), neuron) for name, dictionary in chosen.items()}
 
 
@@ -70,19 +71,15 @@ def _writing(dictionaries: dict[str, Dictionary], point: str | None) -> dict[str
     return chosen
 
 
-def _check(dictionary: Dictionary, heldout: Heldout, neuron: int) -> None:
+def _check(dictionaries: Mapping[str, Dictionary], heldout: Heldout, neuron: int) -> None:
     """Before anything is read."""
-    spec = dictionary.spec
-    if not 0 <= neuron < spec.d_out:
-        raise InputError(f"neuron {neuron} of {spec.writes[0]}", expected=f"0 to {spec.d_out - 1}: it has {spec.d_out}")
-    if heldout.model is not None:
-        for point, d in ((spec.reads[0], spec.d_in), (spec.writes[0], spec.d_out)):
-            if (width := width_of(heldout.model, point)) != d:
-                raise InputError(
-                    f"a dictionary of activations of size {d} at {point!r}",
-                    expected=f"size {width}, as {point!r} of {heldout.model.name} has",
-                    hint="use the model that it was trained on",
-                )
+    for spec in (dictionary.spec for dictionary in dictionaries.values()):
+        if not 0 <= neuron < spec.d_out:
+            it_has = f"0 to {spec.d_out - 1}: it has {spec.d_out}"
+            raise InputError(f"neuron {neuron} of {spec.writes[0]}", expected=it_has)
+    if heldout.model is not None and heldout.contexts is not None:
+        wires = {name: hook_points(dictionary) for name, dictionary in dictionaries.items()}
+        check_fits(dictionaries, wires, heldout.model, heldout.contexts, _CONTEXTS)
 
 
 def _rows(dictionary: Dictionary, heldout: Heldout) -> Rows:

@@ -15,12 +15,11 @@ from monosema.dictionaries import Dictionary, load, save
 from monosema.models import PREPROCESSING
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data
+from monosema.runs.folder import DICTIONARIES, LOG
 from monosema.runs.measure import measure, measure_together
 from monosema.runs.processes import Processes
 from monosema.runs.result import RunResult
 from monosema.training import Learner
-
-LOG, DICTIONARIES = "metrics.jsonl", "dictionaries"
 
 
 def saved(config: RunConfig, learners: Mapping[str, Learner], out: Path, processes: Processes) -> dict[str, Dictionary]:
@@ -110,7 +109,7 @@ def facts(config: RunConfig, data: Data, learners: Mapping[str, Learner], second
 def as_json(result: RunResult) -> dict[str, Any]:
     """The metrics of a run, with its times and facts."""
     return {
-        "dictionaries": {name: asdict(metrics) for name, metrics in result.metrics.items()},
+        "dictionaries": {name: metrics.as_json() for name, metrics in result.metrics.items()},
         **({} if result.together is None else {"together": asdict(result.together)}),
         "seconds": dict(result.seconds),
         **result.facts,

@@ -122,7 +122,7 @@ def planned(config: RunConfig, machine: Hardware, ranks: int) -> tuple[Workload,
     except InputError as error:
         mesh = fastest.mesh
         hint = f"the fastest on {ranks} is parallel: {{feature: {mesh.feature}, spread: {mesh.spread}}}"
-        raise InputError(error.given, expected=error.expected, hint=hint) from None
+        raise error.hinting(hint) from None
 
 
 def hardware_of(name: str, changes: Mapping[str, float | None]) -> Hardware:

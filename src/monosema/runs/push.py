@@ -14,10 +14,9 @@ from monosema.hub import upload
 from monosema.hub.address import check_repo
 from monosema.runs.card import Entry, model_card
 from monosema.runs.evaluate import dictionaries_in
-from monosema.runs.folder import check_free
-from monosema.runs.outcome import DICTIONARIES
+from monosema.runs.folder import CONFIG, DICTIONARIES, METRICS, check_free
 
-CARD, CONFIG, METRICS, SAELENS = "README.md", "config.yaml", "metrics.json", "saelens"
+CARD, SAELENS = "README.md", "saelens"
 
 
 def push(

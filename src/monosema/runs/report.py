@@ -16,10 +16,10 @@ from monosema.files import write_atomically, write_text
 from monosema.runs.definitions import details, percent
 from monosema.runs.drawing import DARK, LIGHT, Picture, Series, family_series, series_of
 from monosema.runs.families import Family, families
+from monosema.runs.folder import PICTURES, REPORT
 from monosema.runs.pictures import density_picture, share_picture, tradeoff_pictures, training_pictures
 from monosema.runs.result import RunResult
 
-REPORT, PICTURES = "report.html", "pictures"
 TEMPLATES = Path(__file__).parent / "templates"
 OPEN = 3  # dictionaries whose features need no folding away
 PACKAGES = ("monosema", "torch", "transformers", "numpy")

@@ -14,13 +14,13 @@ from monosema.config import differences, to_dict
 from monosema.errors import InputError
 from monosema.files import remove_unfinished, write_text
 from monosema.runs.config import RunConfig
+from monosema.runs.folder import CHECKPOINTS
 from monosema.runs.processes import Processes
 from monosema.training import Learner
 from monosema.training.checkpoints import checkpoints
 from monosema.training.state_file import Own, Snapshot, read_state
 from monosema.training.state_folder import SharedSnapshot, read_shared_state
 
-FOLDER = "checkpoints"
 FREE = {
     "log_every",
     "evaluate_every",
@@ -53,16 +53,16 @@ def past_of(out: Path, processes: Processes) -> Past:
         InputError: the checkpoint is damaged, or of another version's kind.
     """
     if processes.first:
-        remove_unfinished(out / FOLDER)
+        remove_unfinished(out / CHECKPOINTS)
     processes.wait()
-    found = checkpoints(out / FOLDER)
+    found = checkpoints(out / CHECKPOINTS)
     if not found:
         return Past()
     try:
         state = _read(found[-1], processes)
     except InputError as error:
         hint = f"delete it to go on from {found[-2].name}" if len(found) > 1 else "begin again with --overwrite"
-        raise InputError(error.given, expected=error.expected, hint=hint) from None
+        raise error.hinting(hint) from None
     return Past(state["step"], state["seconds"], state)
 
 

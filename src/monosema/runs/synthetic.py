@@ -17,10 +17,9 @@ from monosema.evaluation import Table, evaluate_rows
 from monosema.evaluation.known_truth import KnownTruth, evaluate_truth
 from monosema.files import write_json
 from monosema.recipes import Recipe
-from monosema.runs.folder import check_free
+from monosema.runs.folder import CONFIG, DICTIONARIES, METRICS, check_free
 from monosema.runs.naming import folder_name, settings_of, suffixes
-from monosema.runs.outcome import DICTIONARIES
-from monosema.runs.train import CONFIG, METRICS, SAMPLE_ROWS
+from monosema.runs.train import SAMPLE_ROWS
 from monosema.synthetic import SyntheticConfig, SyntheticSource, World, presets
 from monosema.synthetic.source import POINT
 from monosema.training import Learner, train

@@ -11,7 +11,7 @@ from monosema.analysis import Example
 from monosema.analysis.render import one_line
 from monosema.evaluation import CrossEntropy, Metrics, Table, sites_table, table_rows, together_table
 from monosema.runs.definitions import percent
-from monosema.runs.report import REPORT
+from monosema.runs.folder import REPORT
 from monosema.runs.result import RunResult
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from typing import Any
 from monosema.config import dump_yaml
 from monosema.evaluation import Table
 from monosema.files import write_atomically, write_json, write_tensors
-from monosema.runs.folder import check_free
+from monosema.runs.folder import CONFIG, METRICS, check_free
 from monosema.runs.toy_pictures import curves_picture, weights_picture
-from monosema.runs.train import CONFIG, METRICS
 from monosema.synthetic import ToyConfig, ToyModels, train_toy
 
 WEIGHTS, PICTURE, CURVES = "toy.safetensors", "weights.png", "curves.png"

@@ -14,20 +14,20 @@ from monosema.errors import InputError
 from monosema.files import write_json, write_tensors
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data, as_in_its_store, open_data
+from monosema.runs.folder import CHECKPOINTS, CONFIG, LOG, METRICS
 from monosema.runs.interrupt import StopBetweenSteps, Stopped
 from monosema.runs.measure import HeldoutEvaluation, Told
-from monosema.runs.outcome import LOG, as_json, facts, measured, saved
+from monosema.runs.outcome import as_json, facts, measured, saved
 from monosema.runs.plan import refuse_what_cannot_fit
 from monosema.runs.processes import Processes, join
 from monosema.runs.report import write_report
 from monosema.runs.resolve import resolve, spec_of
 from monosema.runs.result import RunResult
-from monosema.runs.resume import FOLDER, Past, cut_log, past_of, restore, snapshot_of, state_of
+from monosema.runs.resume import Past, cut_log, past_of, restore, snapshot_of, state_of
 from monosema.training import Learner, NonFiniteLoss, Observer, train
 from monosema.training.checkpoints import Checkpoints, remove
-from monosema.training.observers import JsonlLog, Log, ProgressBar, TensorBoardLog, WandbLog
+from monosema.training.observers import JsonlLog, Log, ProgressBar, TensorBoardLog, WandbLog, not_installed
 
-CONFIG, METRICS = "config.yaml", "metrics.json"
 BATCH = "non_finite_batch.safetensors"
 SAMPLE_ROWS = 16_384
 
@@ -103,7 +103,7 @@ def _run(config: RunConfig, out: Path, overwrite: bool, resume: bool, processes:
         result = measured(config, data, dictionaries, out, seconds, facts(config, data, learners, training))
         write_report(out, result)
         write_json(out / METRICS, as_json(result))
-        remove(out / FOLDER, _kept(config))
+        remove(out / CHECKPOINTS, _kept(config))
     return processes.told(result)
 
 
@@ -125,7 +125,7 @@ def _check_free(out: Path, overwrite: bool, resume: bool) -> None:
 def _check_extras(config: RunConfig) -> None:
     for package, wanted in {"tensorboard": config.tensorboard, "wandb": config.wandb is not None}.items():
         if wanted and find_spec(package) is None:
-            raise InputError(f"{package} is not installed", hint=f"pip install monosema[{package}]")
+            raise not_installed(package)
 
 
 def _open_folder(config: RunConfig, out: Path, past: Past | None) -> None:
@@ -178,15 +178,10 @@ def _train(
         return state_of(config, data.source, learners, step, time.perf_counter() - started)
 
     with ExitStack() as stack:
-        logs = [stack.enter_context(log) for log in _logs(config, out, past)] if processes.first else []
-        bar = ProgressBar(config.steps, config.batch_size, done=past.step)
-        observers: list[Observer] = [Told(logs, config.log_every, processes), stack.enter_context(bar)]
-        if config.evaluate_every is not None:
-            every = max(config.evaluate_every // config.batch_size, 1)
-            observers.append(HeldoutEvaluation(learners, data.heldout, every, logs, processes))
+        observers = _observers(stack, config, data, learners, out, past, processes)
         every = config.checkpoint_every and max(config.checkpoint_every // config.batch_size, 1)
         saver = Checkpoints(
-            out / FOLDER,
+            out / CHECKPOINTS,
             state,
             every=every,
             keep=config.keep_checkpoints,
@@ -210,6 +205,25 @@ def _train(
         if every:
             saver.save(config.steps)  # measuring takes its time, too
     return False
+
+
+def _observers(
+    stack: ExitStack,
+    config: RunConfig,
+    data: Data,
+    learners: Mapping[str, Learner],
+    out: Path,
+    past: Past,
+    processes: Processes,
+) -> list[Observer]:
+    """What watches a run: logs, the progress bar, evaluations on the way; the stack closes them."""
+    logs = [stack.enter_context(log) for log in _logs(config, out, past)] if processes.first else []
+    bar = ProgressBar(config.steps, config.batch_size, done=past.step)
+    observers: list[Observer] = [Told(logs, config.log_every, processes), stack.enter_context(bar)]
+    if config.evaluate_every is not None:
+        every = max(config.evaluate_every // config.batch_size, 1)
+        observers.append(HeldoutEvaluation(learners, data.heldout, every, logs, processes))
+    return observers
 
 
 def _with_its_batch(error: NonFiniteLoss, path: Path) -> NonFiniteLoss:

@@ -109,17 +109,8 @@ class Learner:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             loss = self.recipe.loss(self.dictionary, x, y, moment, dead)
         fired, tokens = self.ranks.rows.sum(loss.fired()), len(x) * self.ranks.rows.size
-        figures = {
-            "loss": loss.total,
-            **loss.terms,
-            "l0": self.ranks.features.sum(fired.sum()),
-            "fve": loss.terms["error"] / self._variance(y),
-            "dead": self.ranks.features.sum(dead.float().mean()),
-        }
-        *read, grad_norm = read_figures([*figures.values(), self._backward(loss)])
-        metrics = dict(zip(figures, read, strict=True))
-        metrics |= {"l0": metrics["l0"] / tokens, "fve": 1 - metrics["fve"]}
-        metrics["dead"] /= self.ranks.features.size
+        gradient = self._backward(loss)
+        metrics, grad_norm = self._figures(loss, gradient, y, fired, tokens, dead)
         if not (math.isfinite(metrics["loss"]) and math.isfinite(grad_norm)):
             self.dictionary.zero_grad()
             raise NonFiniteLoss(self._blame(metrics["loss"], x, y))
@@ -185,6 +176,23 @@ class Learner:
         loss.total.backward()
         self.ranks.rows.sum_(self._gradients())
         return gradient_norm(self.dictionary)
+
+    def _figures(
+        self, loss: Loss, gradient: Tensor, y: Tensor, fired: Tensor, tokens: int, dead: Tensor
+    ) -> tuple[dict[str, float], float]:
+        """What is said of a batch, and its gradient's norm, in one copy from the device."""
+        figures = {
+            "loss": loss.total,
+            **loss.terms,
+            "l0": self.ranks.features.sum(fired.sum()),
+            "fve": loss.terms["error"] / self._variance(y),
+            "dead": self.ranks.features.sum(dead.float().mean()),
+        }
+        *read, grad_norm = read_figures([*figures.values(), gradient])
+        metrics = dict(zip(figures, read, strict=True))
+        metrics |= {"l0": metrics["l0"] / tokens, "fve": 1 - metrics["fve"]}
+        metrics["dead"] /= self.ranks.features.size
+        return metrics, grad_norm
 
     def _variance(self, y: Float[Tensor, "batch d"]) -> Float[Tensor, ""]:
         count = len(y) * self.ranks.rows.size

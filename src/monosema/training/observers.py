@@ -92,7 +92,7 @@ class TensorBoardLog(Log):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise _missing("tensorboard") from None
+            raise not_installed("tensorboard") from None
         self._writer = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
 
     def write(self, step: int, metrics: Metrics) -> None:
@@ -117,7 +117,7 @@ class WandbLog(Log):
         try:
             import wandb
         except ImportError:
-            raise _missing("wandb") from None
+            raise not_installed("wandb") from None
         Path(folder).mkdir(parents=True, exist_ok=True)  # without it wandb writes to the temporary folder
         self._run = wandb.init(project=project, dir=str(folder), config=dict(config or {}))
 
@@ -153,5 +153,6 @@ def _flat(metrics: Metrics) -> dict[str, float]:
     return {f"{name}/{key}": value for name, values in metrics.items() for key, value in values.items()}
 
 
-def _missing(package: str) -> InputError:
+def not_installed(package: str) -> InputError:
+    """The error for an extra of monosema that is asked for and not there."""
     return InputError(f"{package} is not installed", hint=f"pip install monosema[{package}]")

@@ -8,7 +8,7 @@ wrote.
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,28 +94,42 @@ def read_shared_state(
         check_format(described.get("format"), path)
         same = described["ranks"] == world.size
         reader = HuggingFaceStorageReader(str(path))
-        known, wanted = reader.read_metadata().state_dict_metadata, {}
-
-        def template(leaf: Leaf) -> Tensor:
-            found: Any = known[leaf.name]
-            size, dtype = list(found.size), found.properties.dtype
-            if leaf.divided is not None and ranks.features.size > 1:
-                size[leaf.divided] //= ranks.features.size
-                own = torch.empty(size, dtype=dtype)
-                wanted[leaf.name] = _in_parts(own, leaf.divided, ranks)
-                return own
-            return wanted.setdefault(leaf.name, torch.empty(size, dtype=dtype))
-
+        wanted = _Wanted(reader.read_metadata().state_dict_metadata, ranks)
         tree = _merged(described["trees"], world.rank if same else 0)
         if share is not None:
             tree = _with_learners(tree, share)
-        state = unpack(tree, template, own=same)
+        state = unpack(tree, wanted.room_for, own=same)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that one process loads alone, which is meant
-            load(wanted, storage_reader=reader, no_dist=True)
+            load(wanted.tensors, storage_reader=reader, no_dist=True)
         return state
     except (SafetensorError, CheckpointException, OSError, KeyError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is damaged ({error})", expected="the whole state of a run") from None
+
+
+class _Wanted:
+    """The tensors that one rank wants of a folder: empty, until `load` fills them.
+
+    Args:
+        known: what the folder says of its tensors, by name.
+        ranks: those that share this rank's dictionaries.
+    """
+
+    def __init__(self, known: Mapping[str, Any], ranks: Ranks):
+        self.tensors: dict[str, Tensor] = {}
+        """As `load` takes them: a tensor of which a rank wants a part alone says so."""
+        self._known, self._ranks = known, ranks
+
+    def room_for(self, leaf: Leaf) -> Tensor:
+        """Where this rank's part of a tensor will be."""
+        found = self._known[leaf.name]
+        size, dtype = list(found.size), found.properties.dtype
+        if leaf.divided is None or self._ranks.features.size == 1:
+            return self.tensors.setdefault(leaf.name, torch.empty(size, dtype=dtype))
+        size[leaf.divided] //= self._ranks.features.size
+        own = torch.empty(size, dtype=dtype)
+        self.tensors[leaf.name] = _in_parts(own, leaf.divided, self._ranks)
+        return own
 
 
 def _in_parts(tensor: Tensor, dim: int, ranks: Ranks) -> Tensor:
