@@ -36,7 +36,7 @@ def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:
 
 
 class TokenTexts:
-    """The text of the tokens of many contexts: as `token_strings`, but each token that is a text by itself is decoded once.
+    """The text of the tokens of many contexts, as `token_strings` gives it; what is a text by itself is decoded once.
 
     Args:
         tokenizer: the model's own; without one, tokens are shown by their numbers.

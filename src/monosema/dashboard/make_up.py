@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monosema.analysis import TokenTexts, encoder_decoder_cosines, head_shares, largest_entries, tokens_read
-
 from monosema.dictionaries import Dictionary
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ SHOWN = 10
 
 @lru_cache(maxsize=8)
 def heads_of(dictionary: Dictionary, model: "Readable") -> np.ndarray | None:
-    """The share of each head in every feature's direction, `[width, heads]`; None where heads do not lie side by side."""
+    """The share of each head in every feature's direction, `[width, heads]`; None where no heads lie side by side."""
     found = head_shares(dictionary, model, range(dictionary.spec.width))
     return None if found is None else found.numpy().round(4)
 

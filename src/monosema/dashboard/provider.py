@@ -127,7 +127,7 @@ class StoreProvider:
         }
 
     def effects(self, i: int) -> list[Group]:
-        """The groups of its examples, with what removing it would change, and the source tokens that it was read from."""
+        """The groups of its examples, with what removing it would change, and the tokens that attention read it from."""
         return self._effects(i)
 
     def _groups_of(self, i: int) -> list[Group]:
@@ -176,10 +176,7 @@ class StoreProvider:
 
     def search(self, text: str) -> list[int]:
         """The features with a text among their examples' tokens or the logits that they promote or suppress."""
-        import pyarrow.compute as pc
-
-        found = pc.match_substring(self.store.table(["words"]).column(0), text, ignore_case=True).to_numpy()
-        features = np.flatnonzero(found)
+        features = self.store.search(text)
         return features[np.argsort(-self.store.column("density")[features], kind="stable")][:FOUND].tolist()
 
     def compare(self, name: str) -> Comparison:

@@ -19,7 +19,7 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation.rows import in_evaluation_mode
 from monosema.features.cofiring import cofiring
-from monosema.features.directions import describe, neighbour_column
+from monosema.features.directions import describe, moved_logits, neighbour_column
 from monosema.features.layout import Index, write_index
 from monosema.features.sorting import ENTRIES, Sorter
 from monosema.features.store import FeatureStore
@@ -66,12 +66,13 @@ def build_features(
     tokens: int,
     text: str | None = None,
     name: str | None = None,
-    options: BuildOptions = BuildOptions(),  # noqa: B008  it is frozen
+    options: BuildOptions = BuildOptions(),
 ) -> FeatureStore:
     """Writes every activation of every feature on a text, by feature, with figures, examples and neighbours of each.
 
-    Memory holds the weights, `options.entries` activations, all activations of one feature, and the counts of
-    `options.cofiring_tokens` tokens, and 8 bytes for each token of the text; the disk holds the store twice while it is sorted.
+    Memory holds the weights, `options.entries` activations, all activations of one feature, the codes of
+    `options.cofiring_tokens` tokens, and 8 bytes for each token of the text; the disk holds the activations twice while
+    they are sorted.
 
     Args:
         dictionary: reads hook points of `model`.
@@ -100,13 +101,14 @@ def build_features(
             summaries = _summarise(sorter, folder, seen, contexts.length, options.examples)
         near = cofiring(_sampled(seen, dictionary.spec.width), options.neighbours)
         ids, texts = np.concatenate(seen.ids), TokenTexts(model.tokenizer)
+        described = describe(dictionary, model, neighbours=options.neighbours, logits=options.logits)
         columns = {
             **figure_columns(counts, summaries, seen.counted),
             "together": neighbour_column(near[0]),
             "apart": neighbour_column(near[1]),
-            **describe(dictionary, model, neighbours=options.neighbours, logits=options.logits),
+            **described,
             "strongest_token": strongest_tokens(summaries, ids, texts),
-            "words": words_of(summaries, ids, contexts.length, texts),
+            "words": words_of(summaries, ids, contexts.length, texts, moved_logits(described)),
         }
         write_features(folder, columns)
         write_index(folder, _index(dictionary, name, model, text, contexts.length, seen, int(counts.sum()), options))
@@ -187,18 +189,14 @@ def _blocks(
         yield _Block(places + first * ids.shape[1], dictionary.active_entries(x))
 
 
-def _summarise(
-    sorter: Sorter, folder: Path, seen: _Seen, length: int, options: ExampleOptions
-) -> list[Summary]:
+def _summarise(sorter: Sorter, folder: Path, seen: _Seen, length: int, options: ExampleOptions) -> list[Summary]:
     documents, summaries = np.concatenate(seen.documents), []
     with ActivationWriter(folder) as writer, progress("sorting features", sorter.width, "features") as bar:
         for group in sorter.groups():
             writer.write(group, documents, length)
             for own, (begin, end) in enumerate(zip(group.offsets[:-1], group.offsets[1:], strict=True)):
                 part = slice(begin, end)
-                summaries.append(
-                    summarise(group.first + own, group.tokens[part], group.values[part], length, options)
-                )
+                summaries.append(summarise(group.first + own, group.tokens[part], group.values[part], length, options))
             bar.advance(len(group.offsets) - 1)
     return summaries
 

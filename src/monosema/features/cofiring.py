@@ -30,7 +30,7 @@ def cofiring(fires: "csr_array", n: int) -> tuple[Neighbours, Neighbours]:
         fires: tokens × width, with a stored one wherever a feature fires.
         n: how many neighbours of each kind.
     """
-    tokens, width = fires.shape
+    tokens, width = fires.shape  # pyright: ignore[reportGeneralTypeIssues]  of an array that exists
     n = min(n, width - 1)
     counts = np.asarray(fires.sum(axis=0)).ravel().astype(np.float64)
     spread = np.sqrt(counts * (tokens - counts)).clip(1e-9)

@@ -1,4 +1,4 @@
-"""What can be said of features without a text: how long their directions are, which are alike, which logits they move."""
+"""What can be said of features without a text: their directions' norms, which are alike, and which logits they move."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,12 @@ def neighbour_column(near: Neighbours) -> list[list[dict[str, Any]]]:
         [{"feature": f, "figure": x} for f, x in zip(*pair, strict=True) if f >= 0]
         for pair in zip(near.features.tolist(), near.figures.tolist(), strict=True)
     ]
+
+
+def moved_logits(columns: dict[str, Any]) -> list[list[str]]:
+    """Of each feature the texts of the tokens that it promotes or suppresses most."""
+    pairs = zip(columns["promotes"], columns["suppresses"], strict=True)
+    return [[token["text"] for token in [*(up or []), *(down or [])]] for up, down in pairs]
 
 
 def _logits(dictionary: Dictionary, model: "Readable", n: int) -> dict[str, Any]:

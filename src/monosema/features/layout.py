@@ -3,7 +3,7 @@
 | file | a row for each | columns |
 | --- | --- | --- |
 | `tokens.parquet` | token of the text, in order | `document`, `context`, `position`, `id`, `text` |
-| `activations.parquet` | activation, by feature, then by token | `feature`, `document`, `context`, `position`, `value` |
+| `activations.parquet` | activation, by feature and token | `feature`, `document`, `context`, `position`, `value` |
 | `features.parquet` | feature | its figures, its examples, its neighbours |
 
 Token t is the one at position t mod length of context t div length. Special tokens are among the tokens, but no feature

@@ -70,7 +70,9 @@ class FeatureStore:
         self.index = read_index(self.folder)
         for name in (TOKENS, ACTIVATIONS, FEATURES):
             if not (self.folder / name).is_file():
-                raise InputError(f"no file {self.folder / name}", expected="a whole feature store", hint="make it again")
+                raise InputError(
+                    f"no file {self.folder / name}", expected="a whole feature store", hint="make it again"
+                )
 
     def __len__(self) -> int:
         return self.index.width
@@ -94,6 +96,13 @@ class FeatureStore:
     def table(self, names: Sequence[str]) -> "pa.Table":
         """Some columns of all features."""
         return self._features.read(list(names))
+
+    def search(self, text: str) -> np.ndarray:
+        """The features with a text in or around their examples, or among the tokens that they promote or suppress."""
+        from pyarrow.compute import match_substring  # pyright: ignore[reportAttributeAccessIssue]  made at run time
+
+        found = match_substring(self.table(["words"]).column(0), text, ignore_case=True)
+        return np.flatnonzero(found.to_numpy())
 
     def activations(self, feature: Feature | int) -> Activations:
         """All activations of a feature."""

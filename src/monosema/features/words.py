@@ -16,9 +16,17 @@ def strongest_tokens(summaries: Sequence[Summary], ids: np.ndarray, texts: Token
     return [texts([int(ids[s.examples[0].token])])[0] if s.examples else "" for s in summaries]
 
 
-def words_of(summaries: Sequence[Summary], ids: np.ndarray, length: int, texts: TokenTexts) -> list[str]:
-    """The text around each feature's examples, a line for each: of the strongest some tokens, of others their own."""
-    return ["\n".join("".join(texts(_around(pick, ids, length))) for pick in s.examples) for s in summaries]
+def words_of(
+    summaries: Sequence[Summary], ids: np.ndarray, length: int, texts: TokenTexts, logits: Sequence[Sequence[str]]
+) -> list[str]:
+    """The text around each feature's examples, a line for each, and the tokens whose logits it moves.
+
+    Of the strongest examples these are some tokens, of others their own.
+    """
+    return [
+        "\n".join([*("".join(texts(_around(pick, ids, length))) for pick in s.examples), *moved])
+        for s, moved in zip(summaries, logits, strict=True)
+    ]
 
 
 def _around(pick: Pick, ids: np.ndarray, length: int) -> list[int]:

@@ -35,7 +35,7 @@ class TokenWriter:
             folder / TOKENS,
             token_schema(),
             compression="zstd",
-            use_dictionary=["id", "text"],
+            use_dictionary=["id", "text"],  # pyright: ignore[reportArgumentType]  its columns may be named
             column_encoding=dict.fromkeys(steps, "DELTA_BINARY_PACKED"),
         )
         self._held: list[pa.Table] = []
@@ -83,7 +83,7 @@ class ActivationWriter:
             folder / ACTIVATIONS,
             activation_schema(),
             compression="zstd",
-            use_dictionary=["feature"],
+            use_dictionary=["feature"],  # pyright: ignore[reportArgumentType]  its columns may be named
             column_encoding={
                 "document": "DELTA_BINARY_PACKED",
                 "context": "DELTA_BINARY_PACKED",

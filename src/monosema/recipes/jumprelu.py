@@ -32,7 +32,7 @@ class JumpReLUFamily(Penalised):
 
     threshold: float | Literal["auto"] = "auto"
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
-    one; the January 2025 update's 0.1, with a norm of √d); auto is where `start_share` of them are active at the start."""
+    one; the January 2025 update's 0.1, with a norm of √d); auto lets `start_share` of them be active at first."""
     start_share: float | None = None
     """Share of the features that are active at the start with an automatic threshold; None for a third of those that
     are wanted."""

@@ -1,6 +1,6 @@
 """Feature stores of dictionaries that lie on disk: where they are, how they are made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from monosema.models import Readable
 from monosema.runs.config import RunConfig
 from monosema.runs.data import HELDOUT_WINDOW
 from monosema.runs.evaluate import common_origin, dictionaries_in, model_of
-from monosema.runs.outcome import DICTIONARIES
+from monosema.runs.folder import DICTIONARIES
 
 FEATURES = "features"
 """Folder of a dictionary's store, in its own."""
@@ -44,6 +44,7 @@ def build_folder(
     context: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    only: Sequence[str] | None = None,
     options: BuildOptions = BuildOptions(),  # noqa: B008  it is frozen
 ) -> list[Opened]:
     """Builds the feature store of a dictionary, or of each dictionary of a run, in its folder.
@@ -57,6 +58,7 @@ def build_folder(
         context: tokens that the model reads at once; by default as in training.
         device: where to compute.
         overwrite: replace a store that is there.
+        only: those of a run's dictionaries; by default all.
         options: how it is made.
 
     Raises:
@@ -66,6 +68,9 @@ def build_folder(
         raise InputError(f"{tokens} tokens to read", expected="at least 1")
     dictionaries = _moved(dictionaries_in(folder), device)
     places = store_places(folder, list(dictionaries), out)
+    if only is not None:
+        dictionaries = {name: dictionaries[name] for name in only}
+        places = {name: places[name] for name in only}
     for place in places.values():
         if place.exists() and not overwrite:
             raise InputError(f"{place} is there already", hint="--overwrite replaces it")

@@ -1,0 +1,124 @@
+"""The page of features: one file, or a server, for dictionaries that lie on disk."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from monosema.dashboard import serve, write_page
+from monosema.dashboard.provider import StoreProvider
+from monosema.errors import InputError
+from monosema.features.layout import INDEX
+from monosema.runs.evaluate import dictionaries_in
+from monosema.runs.features import Opened, build_folder, open_features, store_places
+
+PAGE = "features.html"
+SHOWN = 100
+"""Features that a page shows in full, where none are named."""
+
+
+def provider_of(folder: str | Path, name: str | None = None, **options: Any) -> StoreProvider:
+    """What a page of one of a folder's dictionaries shows; the others are there to compare with.
+
+    Args:
+        folder: a dictionary's folder or address, or a run's.
+        name: which of a run's dictionaries; by default the first.
+        options: those of `open_features`.
+
+    Raises:
+        InputError: there is no such dictionary, or no feature store of one.
+    """
+    opened = open_features(folder, **options)
+    if name is not None and name not in [one.name for one in opened]:
+        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(one.name for one in opened)}")
+    providers = {one.name: _provider(one) for one in opened}
+    chosen = providers[name or opened[0].name]
+    size = chosen.dictionary.spec.d_out
+    chosen.others = {
+        other: provider
+        for other, provider in providers.items()
+        if provider is not chosen and provider.dictionary.spec.d_out == size
+    }
+    return chosen
+
+
+def _provider(one: Opened) -> StoreProvider:
+    return StoreProvider(one.store, one.dictionary, one.model)
+
+
+def write_folder_page(
+    folder: str | Path,
+    features: str | None = None,
+    *,
+    page: Path | None = None,
+    name: str | None = None,
+    **options: Any,
+) -> Path:
+    """Writes the page of a dictionary, which lies in its folder unless another place is named; says where it is.
+
+    Args:
+        folder: a dictionary's folder or address, or a run's.
+        features: which to show in full, as `parse_features` takes them; by default live ones, spread over densities.
+        page: the file.
+        name: which of a run's dictionaries; by default the first.
+        options: those of `open_features`.
+    """
+    provider = provider_of(folder, name, **options)
+    chosen = spread(provider, SHOWN) if features is None else parse_features(features, len(provider.store))
+    return write_page(page or provider.store.folder.parent / PAGE, provider, chosen)
+
+
+def serve_folder(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    host: str,
+    port: int,
+    ready: Callable[[str], object] | None = None,
+    **options: Any,
+) -> None:
+    """Serves the page of a dictionary until it is interrupted; the arguments are those of `serve` and `provider_of`."""
+    serve(provider_of(folder, name, **options), host, port, ready=ready)
+
+
+def ensure_store(folder: str | Path, say: Callable[[str], object], **options: Any) -> None:
+    """Builds the feature stores of a folder's dictionaries if one is missing, after saying so.
+
+    Args:
+        folder: a dictionary's folder or address, or a run's.
+        say: told what is done.
+        options: those of `build_folder`.
+    """
+    places = store_places(folder, list(dictionaries_in(folder)), options.get("out"))
+    missing = [name for name, place in places.items() if not (place / INDEX).is_file()]
+    if missing:
+        say(f"no feature store of {', '.join(missing)} yet: reading text to make it (monosema features build)")
+        build_folder(folder, only=missing, **options)
+
+
+def spread(provider: StoreProvider, n: int) -> list[int]:
+    """Live features from the densest to the rarest, evenly spread, in the order of their numbers."""
+    density = provider.store.column("density")
+    live = [int(i) for i in density.argsort(kind="stable") if density[i] > 0]
+    if not live:
+        raise InputError(f"{provider.name}, none of whose features ever fires", expected="one with live features")
+    step = max(len(live) / n, 1)
+    return sorted({live[min(int((k + 0.5) * step), len(live) - 1)] for k in range(min(n, len(live)))})
+
+
+def parse_features(text: str, width: int) -> list[int]:
+    """The features that a list like `0-99,512` names, each once, in the order in which they are named.
+
+    Raises:
+        InputError: it is no such list, or names a feature that is not there.
+    """
+    found: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if not match:
+            raise InputError(f"features {text!r}", expected="numbers and ranges, such as 0-99,512")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last >= width or last < first:
+            raise InputError(f"features {part}", expected=f"from 0 to {width - 1}, the smaller first")
+        found += range(first, last + 1)
+    return list(dict.fromkeys(found))
