@@ -22,6 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"recipes", "dictionaries", "kernels", "activations", "models"},
     "evaluation": {"models", "activations", "dictionaries", "kernels"},
     "analysis": {"models", "activations", "dictionaries", "kernels"},
+    "features": {"analysis", "evaluation", "activations", "dictionaries", "kernels", "models"},
+    "dashboard": {"features", "analysis", "activations", "dictionaries", "models"},
     "synthetic": set(),
     "planning": {"kernels"},
     "cli": {"runs"},

@@ -1,17 +1,22 @@
 """Build a feature store: every activation of every feature on a text, with figures and examples; or export one."""
 
-import json as json_text
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-from monosema.cli.arguments import parse
-from monosema.features import BuildOptions
-from monosema.features.summary import ExampleOptions
-from monosema.runs.features import TOKENS, build_folder, export_folder, features_table, features_values, open_features
-from monosema.runs.terminal import print_table
+from monosema.cli.arguments import parse, print_json
+from monosema.runs.features import (
+    EACH,
+    STRONGEST,
+    TOKENS,
+    build_folder,
+    export_folder,
+    feature_text,
+    feature_values,
+    open_store,
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ class Build:
     """Where to compute: auto, cpu, cuda, …"""
     overwrite: bool = False
     """Replace a store that is there."""
-    strongest: int = ExampleOptions.strongest
+    strongest: int = STRONGEST
     """Contexts kept of each feature in which it is strongest."""
-    each: int = ExampleOptions.each
+    each: int = EACH
     """Examples drawn at random from each of five intervals of its activations."""
 
 
@@ -85,17 +90,15 @@ def main(arguments: list[str]) -> None:
     elif isinstance(chosen, Export):
         print(export_folder(chosen.folder, chosen.to, chosen.into, name=chosen.dictionary, out=chosen.out))
     else:
-        store = open_features(chosen.folder, out=chosen.out, only=chosen.dictionary)
+        store = open_store(chosen.folder, chosen.dictionary, chosen.out)
         if chosen.json:
-            print(json_text.dumps([features_values(store, feature) for feature in chosen.features], indent=2))
-            return
-        for feature in chosen.features:
-            print_table(features_table(store, feature))
+            print_json([feature_values(store, feature) for feature in chosen.features])
+        else:
+            print("\n\n".join(feature_text(store, feature) for feature in chosen.features))
 
 
 def _build(options: dict[str, Any]) -> None:
-    examples = ExampleOptions(strongest=options.pop("strongest"), each=options.pop("each"))
-    for one in build_folder(**options, options=BuildOptions(examples=examples)):
+    for one in build_folder(**options):
         index = one.store.index
         print(
             f"{one.name}: {index.activations:,} activations of {index.width:,} features on {index.counted:,} tokens: "

@@ -127,7 +127,7 @@ class StoreProvider:
         }
 
     def effects(self, i: int) -> list[Group]:
-        """The groups of its examples, with what removing it would change, and the tokens that attention read it from."""
+        """The groups of its examples, with what removing it would change, and the source tokens of attention."""
         return self._effects(i)
 
     def _groups_of(self, i: int) -> list[Group]:

@@ -3,24 +3,33 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from monosema.activations import Contexts, MixedContexts
+from monosema.analysis.render import one_line
 from monosema.device import keep_freed_memory, pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.features import BuildOptions, FeatureStore, build_features
+from monosema.features import Activations, BuildOptions, FeatureStore, build_features
+from monosema.features.export import EXPORTS
 from monosema.features.layout import INDEX
+from monosema.features.summary import ExampleOptions
 from monosema.files import remove
 from monosema.hub import Address, parse
 from monosema.models import Readable
 from monosema.runs.config import RunConfig
 from monosema.runs.data import HELDOUT_WINDOW
 from monosema.runs.evaluate import common_origin, dictionaries_in, model_of
-from monosema.runs.folder import DICTIONARIES
+from monosema.runs.folder import DICTIONARIES, check_free
 
 FEATURES = "features"
 """Folder of a dictionary's store, in its own."""
 TOKENS = 1_000_000
+STRONGEST, EACH = ExampleOptions.strongest, ExampleOptions.each
+AROUND = (20, 10)
+"""Tokens shown before and after the one that an example is of."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ def build_folder(
     device: str = "auto",
     overwrite: bool = False,
     only: Sequence[str] | None = None,
-    options: BuildOptions = BuildOptions(),  # noqa: B008  it is frozen
+    strongest: int = STRONGEST,
+    each: int = EACH,
 ) -> list[Opened]:
     """Builds the feature store of a dictionary, or of each dictionary of a run, in its folder.
 
@@ -59,7 +69,8 @@ def build_folder(
         device: where to compute.
         overwrite: replace a store that is there.
         only: those of a run's dictionaries; by default all.
-        options: how it is made.
+        strongest: contexts kept of each feature in which it is strongest.
+        each: examples kept of each interval of its activations.
 
     Raises:
         InputError: no dictionary there, its model or text cannot be used, or a store is there already.
@@ -81,6 +92,7 @@ def build_folder(
         raise InputError(f"{folder} does not say which text it came from", expected="--text")
     loaded = model_of(dictionaries, model=model, second=second, device=device)
     keep_freed_memory()
+    options = BuildOptions(examples=ExampleOptions(strongest=strongest, each=each))
     found = []
     for name, dictionary in dictionaries.items():
         contexts = MixedContexts(
@@ -98,7 +110,12 @@ def build_folder(
 
 
 def open_features(
-    folder: str | Path, *, out: Path | None = None, model: str | None = None, second: str | None = None, device="auto"
+    folder: str | Path,
+    *,
+    out: Path | None = None,
+    model: str | None = None,
+    second: str | None = None,
+    device: str = "auto",
 ) -> list[Opened]:
     """The dictionaries of a folder, each with its model and its store.
 
@@ -109,6 +126,67 @@ def open_features(
     stores = {name: FeatureStore(place) for name, place in store_places(folder, list(dictionaries), out).items()}
     loaded = model_of(dictionaries, model=model, second=second, device=device)
     return [Opened(name, dictionary, loaded, stores[name]) for name, dictionary in dictionaries.items()]
+
+
+def open_store(folder: str | Path, name: str | None = None, out: Path | None = None) -> FeatureStore:
+    """The store of a dictionary, without its model; of a run's, the one that is named, or the first.
+
+    Raises:
+        InputError: there is no such dictionary, or no store of it.
+    """
+    places = store_places(folder, list(dictionaries_in(folder)), out)
+    if name is not None and name not in places:
+        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(places)}")
+    return FeatureStore(places[name or next(iter(places))])
+
+
+def export_folder(folder: str | Path, to: str, into: Path, *, name: str | None = None, out: Path | None = None) -> Path:
+    """Writes a dictionary's store in the form of another tool, and says where it is.
+
+    Raises:
+        InputError: there is no such dictionary, form or store, or something is at `into` already.
+    """
+    store = open_store(folder, name, out)
+    EXPORTS[to](store, check_free(into))
+    return into
+
+
+def feature_values(store: FeatureStore, feature: int) -> dict[str, Any]:
+    """What is known of a feature, as JSON values, the text around its examples among it."""
+    row = store.feature(feature)
+    values = {key: value for key, value in row.columns.items() if key not in ("words", "first_row")}
+    places = [store.place(pick["token"], *AROUND) for pick in row.examples]
+    values["examples"] = [
+        {**pick, "document": place.document, "context": place.context, "text": "".join(place.texts)}
+        for pick, place in zip(row.examples, places, strict=True)
+    ]
+    return values
+
+
+def feature_text(store: FeatureStore, feature: int, examples: int = 10) -> str:
+    """What is known of a feature, in lines for a terminal."""
+    row, activations = store.feature(feature), store.activations(feature)
+    lines = [
+        f"feature {feature}: fires on {100 * row.density:.4g} % of {store.index.counted:,} tokens "
+        f"({row.activations:,}), mean {row.mean:.3g}, max {row.high:.3g}"
+    ]
+    for title, pairs in (("promotes", row.promotes), ("suppresses", row.suppresses)):
+        if pairs:
+            lines.append(f"  {title}: " + "  ".join(f"{one_line(p['text'])!r} {p['value']:+.2f}" for p in pairs))
+    for title in ("similar", "together", "apart"):
+        pairs = getattr(row, title)
+        lines.append(f"  {title}: " + ("  ".join(f"{p['feature']} {p['figure']:+.2f}" for p in pairs) or "none"))
+    strongest = [pick for pick in row.examples if pick["group"] == 0][:examples]
+    return "\n".join([*lines, *(_example_line(store, activations, pick["token"]) for pick in strongest)])
+
+
+def _example_line(store: FeatureStore, activations: Activations, token: int) -> str:
+    place = store.place(token, *AROUND)
+    at = token - place.context * store.index.context - place.start
+    texts = [one_line(text) for text in place.texts]
+    texts[at] = f"«{texts[at]}»"
+    value = activations.values[np.searchsorted(activations.tokens, token)]
+    return f"{value:10.2f}  {''.join(texts)}"
 
 
 def store_places(folder: str | Path, names: list[str], out: Path | None) -> dict[str, Path]:
