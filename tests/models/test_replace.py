@@ -7,13 +7,9 @@ from torch import Tensor, nn
 
 from monosema.errors import InputError
 from monosema.models import LoadedModel, Replacement, load_model, read, replacing, width_of
-from tests.models.tiny_families import build
+from tests.models.tiny_families import build, hooks_of
 
 KINDS = ["resid_pre", "resid_mid", "resid_post", "attn_z", "attn_out", "mlp_in", "mlp_out"]
-
-
-def hooks_of(module: nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
 def names(model: LoadedModel, layer: int = 1) -> list[str]:
