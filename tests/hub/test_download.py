@@ -176,7 +176,7 @@ def test_a_hash_that_is_none_is_refused(hub: FakeHub, monkeypatch: pytest.Monkey
         (f"hf://{REPO}/README.md", "holds no dictionary"),
     ],
 )
-def test_what_is_not_there_is_said(hub: FakeHub, text: str, words: str):
+def test_what_is_not_on_the_hub_is_refused_and_named(hub: FakeHub, text: str, words: str):
     with pytest.raises(InputError, match=words):
         monosema.load(text)
 

@@ -124,7 +124,7 @@ def test_a_function_of_several_reads_gets_them_in_order(ids: Tensor):
     assert [torch.equal(a, b) for a, b in zip(seen, [*plain.values(), plain["embed"]], strict=True)] == [True] * 4
 
 
-def test_no_reads_make_a_constant(ids: Tensor):
+def test_a_function_without_reads_puts_a_constant_there(ids: Tensor):
     model = build("llama")
     constant = torch.randn(2, 7, 32)
     with replacing(model, [Replacement("mlp_out.1", lambda: constant, reads=())]):
