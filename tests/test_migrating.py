@@ -21,7 +21,7 @@ ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.star
 OURS = "\n".join(row[1] for row in ROWS)
 
 
-def test_every_option_is_one():
+def test_every_option_that_is_named_exists():
     of_classes = {f.name for owner in (RunConfig, DictionaryConfig, Train, *recipes.values()) for f in fields(owner)}
     known = of_classes | {f"keep.{f.name}" for f in fields(Keep)}
     named = {option.replace("-", "_") for option in re.findall(r"--([a-z][a-z0-9.-]*)", OURS)}
@@ -29,7 +29,7 @@ def test_every_option_is_one():
     assert named - known == set()
 
 
-def test_every_recipe_is_one_and_has_the_options_beside_it():
+def test_every_recipe_that_is_named_exists_and_has_the_options_beside_it():
     found = re.findall(r"`--recipe (\w+)([^`]*)`", OURS)
     assert len(found) > 12
     for name, options in found:
@@ -37,7 +37,7 @@ def test_every_recipe_is_one_and_has_the_options_beside_it():
         assert {option.replace("-", "_") for option in re.findall(r"--([a-z0-9-]+)", options)} <= own
 
 
-def test_every_public_name_is_one():
+def test_every_public_name_that_is_used_exists():
     named = set(re.findall(r"ms\.(\w+)", PAGE))
     assert len(named) >= 8
     assert named <= set(ms.__all__)

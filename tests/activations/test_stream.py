@@ -6,6 +6,7 @@ import torch
 from monosema.activations import Contexts, Keep, ModelSource, Source, take_contexts
 from monosema.errors import InputError
 from monosema.models import read
+from tests.same import same
 
 POINTS = ["resid_pre.0", "resid_post.0", "mlp_out.1"]
 LENGTH = 16
@@ -39,10 +40,6 @@ def order_of(rows, among):
 
 def joined(batches):
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-
-
-def same(ours, theirs):
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def all_points(rows):

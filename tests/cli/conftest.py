@@ -2,14 +2,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 
 from monosema.cli.main import main
-from tests.runs.conftest import corpus, model  # fixtures
+from tests.runs.conftest import corpus, model, vectors  # fixtures
 from tests.runs.tiny_run import options
 
-__all__ = ["corpus", "model"]
+__all__ = ["corpus", "model", "vectors"]
 
 
 class Ended(NamedTuple):
@@ -43,13 +42,6 @@ def monosema(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ended(ended.value.code, out, err)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("vectors") / "vectors.npy"
-    np.save(path, np.random.default_rng(0).normal(size=(400, 8)).astype("float32"))
-    return path
 
 
 @pytest.fixture(scope="session")

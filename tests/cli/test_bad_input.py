@@ -56,29 +56,29 @@ def broken_model(model: Path, folder: Path) -> Path:
     ("site", "offered"),
     [("resid_pots.0", "resid_post.0"), ("gpt_neox.layers.0.mpl", "gpt_neox.layers.0.mlp"), ("resid_post.9", "0 to 1")],
 )
-def test_an_unknown_hook_point(with_model: Refusal, site: str, offered: str):
+def test_an_unknown_hook_point_is_refused_with_the_nearest(with_model: Refusal, site: str, offered: str):
     line = with_model(site=site)
     assert repr(site) in line
     assert offered in line
 
 
-def test_an_unknown_hook_point_to_predict(with_model: Refusal):
+def test_an_unknown_hook_point_to_predict_is_refused(with_model: Refusal):
     assert "mlp_out.1" in with_model(target="mlp_uot.1")
 
 
-def test_a_model_that_is_not_there(with_model: Refusal, tmp_path: Path):
+def test_a_model_that_is_not_there_is_refused(with_model: Refusal, tmp_path: Path):
     assert "no folder" in with_model(model=tmp_path / "absent")
     line = with_model(model="nobody/nothing")
     assert "nobody/nothing" in line
     assert "local folder" in line
 
 
-def test_a_text_that_is_not_there(with_model: Refusal, tmp_path: Path):
+def test_a_text_that_is_not_there_is_refused(with_model: Refusal, tmp_path: Path):
     assert f"no text at {tmp_path / 'absent.txt'}" in with_model(text=tmp_path / "absent.txt")
     assert f"no text at {tmp_path / 'absent.txt'}" in with_model(heldout=tmp_path / "absent.txt")
 
 
-def test_an_empty_corpus(with_model: Refusal, tmp_path: Path):
+def test_an_empty_corpus_is_refused(with_model: Refusal, tmp_path: Path):
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "blank.jsonl").write_text(json.dumps({"text": ""}) + "\n")
     (tmp_path / "folder").mkdir()
@@ -87,7 +87,9 @@ def test_an_empty_corpus(with_model: Refusal, tmp_path: Path):
     assert "no text in the folder" in with_model(text=tmp_path / "folder")
 
 
-def test_fewer_tokens_than_one_batch(with_model: Refusal, with_vectors: Refusal, corpus: Path, tmp_path: Path):
+def test_fewer_tokens_than_one_batch_are_refused(
+    with_model: Refusal, with_vectors: Refusal, corpus: Path, tmp_path: Path
+):
     (tmp_path / "short.jsonl").write_text("".join(json.dumps({"text": document(i)}) + "\n" for i in range(3)))
     assert "at least one batch of 512" in with_model(
         text=tmp_path / "short.jsonl", heldout=corpus, batch_size=512, buffer=1024
@@ -96,7 +98,7 @@ def test_fewer_tokens_than_one_batch(with_model: Refusal, with_vectors: Refusal,
     assert "tokens for at least one batch" in with_vectors(tokens=63)
 
 
-def test_activations_in_a_file_that_are_not_finite(with_vectors: Refusal, tmp_path: Path):
+def test_activations_in_a_file_that_are_not_finite_are_refused(with_vectors: Refusal, tmp_path: Path):
     rows = np.random.default_rng(0).normal(size=(400, 8)).astype("float32")
     for row, value in ((160, np.nan), (161, np.inf)):
         rows[row, 3] = value
@@ -105,48 +107,48 @@ def test_activations_in_a_file_that_are_not_finite(with_vectors: Refusal, tmp_pa
         rows[row, 3] = 0
 
 
-def test_a_model_that_yields_nan(with_model: Refusal, model: Path, tmp_path: Path):
+def test_a_model_that_yields_nan_is_refused_with_the_place(with_model: Refusal, model: Path, tmp_path: Path):
     line = with_model(model=broken_model(model, tmp_path / "broken"), site="resid_post.1")
     assert "NaN or infinite activations at 'resid_post.1'" in line
     assert "position" in line
 
 
 @pytest.mark.parametrize("recipe", ["topk", "batch_topk"])
-def test_more_active_features_than_features(with_vectors: Refusal, recipe: str):
+def test_more_active_features_than_there_are_features_are_refused(with_vectors: Refusal, recipe: str):
     line = with_vectors(recipe=recipe, k=33)
     assert "k = 33" in line
     assert "32" in line
 
 
-def test_an_unknown_recipe(with_vectors: Refusal):
+def test_an_unknown_recipe_is_refused(with_vectors: Refusal):
     line = with_vectors(recipe="jumprleu")
     assert "did you mean jumprelu" in line
     assert f"one of {', '.join(sorted(recipes))}" in line
 
 
-def test_an_option_of_another_recipe(with_vectors: Refusal):
+def test_an_option_of_another_recipe_is_refused(with_vectors: Refusal):
     line = with_vectors(recipe="jumprelu", k=4)
     assert "--k with recipe jumprelu" in line
     assert "target_l0" in line
 
 
-def test_a_hyper_parameter_that_none_of_several_recipes_has(refusal: Refusal, vectors: Path):
+def test_a_hyper_parameter_that_none_of_several_recipes_has_is_refused(refusal: Refusal, vectors: Path):
     typed = ("--activations", vectors, "--site", "activations", "--recipe", "topk", "jumprelu")
     assert "--decoder-norm with recipe topk, jumprelu" in refusal("--decoder-norm", 0.5, *typed)
 
 
-def test_an_option_without_its_values(refusal: Refusal, vectors: Path):
+def test_an_option_without_its_values_is_refused(refusal: Refusal, vectors: Path):
     typed = ("--activations", vectors, "--site", "activations")
     assert "--k without a value" in refusal("--k", *typed)
     assert "--site without a value" in refusal(*typed[:2], "--site")
 
 
-def test_a_value_that_is_there_twice(refusal: Refusal, vectors: Path):
+def test_a_value_that_is_there_twice_is_refused(refusal: Refusal, vectors: Path):
     typed = ("--activations", vectors, "--site", "activations")
     assert "recipe.k holds 4 twice" in refusal("--k", 4, 8, 4, *typed)
 
 
-def test_a_value_that_only_another_recipe_takes(
+def test_a_value_that_only_another_recipe_takes_is_refused(
     refusal: Refusal, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     @dataclass(frozen=True)
@@ -159,23 +161,23 @@ def test_a_value_that_only_another_recipe_takes(
     assert "recipe.grad_clip is 'auto'; expected a number" in line
 
 
-def test_a_hyper_parameter_out_of_range(with_vectors: Refusal):
+def test_a_hyper_parameter_out_of_range_is_refused(with_vectors: Refusal):
     assert "lr = -1.0 for recipe topk" in with_vectors(lr=-1)
 
 
-def test_no_site(refusal: Refusal, vectors: Path):
+def test_a_run_without_a_site_is_refused(refusal: Refusal, vectors: Path):
     assert "--site" in refusal(activations=vectors)
 
 
-def test_a_site_that_the_file_does_not_have(with_vectors: Refusal):
+def test_a_site_that_the_file_does_not_have_is_refused(with_vectors: Refusal):
     assert "vectors.npy: activations" in with_vectors(site="resid_post.0")
 
 
-def test_width_and_expansion(with_vectors: Refusal):
+def test_width_and_expansion_at_once_are_refused(with_vectors: Refusal):
     assert "one of the two" in with_vectors(expansion=2)
 
 
-def test_options_of_a_dictionary_beside_a_yaml_file(monosema: Command, finished: Path, tmp_path: Path):
+def test_options_of_a_dictionary_beside_a_yaml_file_are_refused(monosema: Command, finished: Path, tmp_path: Path):
     typed = ("train", "--config", finished / "config.yaml", "--out", tmp_path / "out")
     line = monosema(*typed, "--k", "3", "--site=embed").refused()
     assert "--config together with --k --site" in line
@@ -195,7 +197,7 @@ def test_options_of_a_dictionary_beside_a_yaml_file(monosema: Command, finished:
         ("dictionaries: [", "line 2"),
     ],
 )
-def test_a_yaml_file_that_makes_no_sense(monosema: Command, tmp_path: Path, text: str, says: str):
+def test_a_yaml_file_that_makes_no_sense_is_refused(monosema: Command, tmp_path: Path, text: str, says: str):
     (tmp_path / "run.yaml").write_text(text + "\n")
     line = monosema("train", "--config", tmp_path / "run.yaml", "--out", tmp_path / "out").refused()
     assert "run.yaml" in line
@@ -204,7 +206,9 @@ def test_a_yaml_file_that_makes_no_sense(monosema: Command, tmp_path: Path, text
 
 
 @pytest.mark.slow
-def test_a_folder_that_holds_a_run_or_something_else(monosema: Command, vectors: Path, tmp_path: Path):
+def test_a_folder_that_holds_a_run_or_something_else_is_refused_and_stays(
+    monosema: Command, vectors: Path, tmp_path: Path
+):
     typed = options(activations=vectors, site="activations", tokens=64, out=tmp_path / "out")
     assert monosema("train", *typed).status == 0
     before = (tmp_path / "out" / "config.yaml").stat().st_mtime_ns
@@ -220,7 +224,7 @@ def test_a_folder_that_holds_a_run_or_something_else(monosema: Command, vectors:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_weights_that_are_corrupt_or_cut_short(monosema: Command, finished: Path, tmp_path: Path):
+def test_weights_that_are_corrupt_or_cut_short_are_refused(monosema: Command, finished: Path, tmp_path: Path):
     for name, spoil in {"cut": lambda data: data[:-100], "corrupt": lambda data: b"\xff" * len(data)}.items():
         shutil.copytree(finished, tmp_path / name)
         weights = tmp_path / name / "dictionaries" / "only" / "dictionary.safetensors"
@@ -230,7 +234,7 @@ def test_weights_that_are_corrupt_or_cut_short(monosema: Command, finished: Path
         assert "corrupt or truncated" in line
 
 
-def test_a_dictionary_that_does_not_fit_the_model(monosema: Command, finished: Path, tmp_path: Path):
+def test_a_dictionary_that_does_not_fit_the_model_is_refused(monosema: Command, finished: Path, tmp_path: Path):
     other = save_model(tmp_path / "other", d=24)
     line = monosema("evaluate", finished, "--model", other, "--device", "cpu").refused()
     assert "activations of size 16 at 'resid_post.0'" in line
@@ -238,11 +242,11 @@ def test_a_dictionary_that_does_not_fit_the_model(monosema: Command, finished: P
 
 
 @pytest.mark.parametrize("folder", ["absent", "."])
-def test_a_folder_without_a_dictionary(monosema: Command, tmp_path: Path, folder: str):
+def test_a_folder_without_a_dictionary_is_refused(monosema: Command, tmp_path: Path, folder: str):
     assert "no dictionary" in monosema("evaluate", tmp_path / folder).refused()
 
 
-def test_activations_that_do_not_fit_the_dictionary(monosema: Command, vectors: Path, tmp_path: Path):
+def test_activations_that_do_not_fit_the_dictionary_are_refused(monosema: Command, vectors: Path, tmp_path: Path):
     typed = options(activations=vectors, site="activations", tokens=64, out=tmp_path / "out")
     assert monosema("train", *typed).status == 0
     np.save(tmp_path / "narrow.npy", np.ones((50, 3), "float32"))

@@ -81,7 +81,7 @@ def test_figures_that_are_given_take_the_place_of_the_data_sheets(monosema: Comm
         (("--memory", "-1"), "memory = -1"),
     ],
 )
-def test_bad_options_are_one_error(monosema: Command, run: Path, options: tuple[str, ...], message: str):
+def test_bad_options_are_refused(monosema: Command, run: Path, options: tuple[str, ...], message: str):
     ended = monosema("plan", run, *options)
     assert ended.status == 2
     assert message in ended.err

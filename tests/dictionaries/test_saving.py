@@ -13,20 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary, Spec, load, save
+from monosema.dictionaries import Spec, load, save
 from monosema.errors import InputError
 from monosema.files import read_json, write_atomically
 from tests.dictionaries.strategies import Case, build, cases, random
+from tests.same import same
 
 CONFIG, WEIGHTS = "dictionary.json", "dictionary.safetensors"
 SPEC = Spec(4, 3, 12, ("mlp_in.2",), ("mlp_out.2",), "transcoder", subtracts_input_bias=True, skip=True)
-
-
-def same(a: Dictionary, b: Dictionary) -> bool:
-    tensors, others = a.state_dict(), b.state_dict()
-    return tensors.keys() == others.keys() and all(
-        t.dtype == others[name].dtype and torch.equal(t, others[name]) for name, t in tensors.items()
-    )
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def hand_made() -> tuple[Tensor, Tensor, Matching]:
     return true, learned, Matching(torch.tensor([0, 1]), torch.tensor([1, 0]), torch.ones(2))
 
 
-def test_firing_of_hand_made_codes():
+def test_precision_recall_and_shrinkage_are_those_counted_by_hand():
     sums = firing_sums(*hand_made(), norms=torch.tensor([1.0, 2.0]))
     assert sums.precision().tolist() == pytest.approx([2 / 3, 0])
     assert sums.recall().tolist() == pytest.approx([2 / 3, 0])

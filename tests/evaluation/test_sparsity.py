@@ -32,7 +32,7 @@ def random_codes(n: int, width: int, seed: int = 0) -> Tensor:
     return codes * (torch.rand(n, width, generator=generator) < torch.logspace(-4, 0, width))
 
 
-def test_hand_made_codes():
+def test_l0_l1_and_densities_are_those_counted_by_hand():
     s = sums(HAND_MADE)
     m = s.metrics()
     assert m.l0 == 5 / 4

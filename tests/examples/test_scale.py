@@ -29,7 +29,7 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(SCALE.parents[1])
 
 
-def test_every_run_is_tested():
+def test_every_run_of_the_folder_is_among_those_tested_here():
     assert {path.stem for path in SCALE.glob("*.yaml")} == GPUS.keys()
 
 

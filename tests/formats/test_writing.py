@@ -15,15 +15,11 @@ from monosema.formats import formats, save_as
 from monosema.formats import load as load_any
 from tests.dictionaries.strategies import ACTIVATIONS, build, random, specs
 from tests.formats.recorded import FIXTURES, names, recorded
+from tests.same import same
 
 WRITTEN = ("dictionary_learning", "saelens", "sparsify")
 AUTOENCODER = Spec(6, 6, 12, ("resid_post.2",), ("resid_post.2",), subtracts_input_bias=True)
 TRANSCODER = Spec(6, 4, 12, ("mlp_in.2",), ("mlp_out.2",), "transcoder")
-
-
-def same(a: Dictionary, b: Dictionary) -> bool:
-    tensors, others = a.state_dict(), b.state_dict()
-    return tensors.keys() == others.keys() and all(torch.equal(t, others[name]) for name, t in tensors.items())
 
 
 def made(spec: Spec, activation: str) -> Dictionary:

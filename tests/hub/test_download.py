@@ -18,6 +18,7 @@ from monosema.hub import fetch, parse
 from monosema.hub.address import Address
 from tests.hub.conftest import REPO, a_dictionary, files_of
 from tests.hub.fake_hub import FakeHub
+from tests.same import same
 
 WEIGHTS = "wide/dictionary.safetensors"
 
@@ -31,11 +32,6 @@ def place(text: str) -> Address:
 def contents(cache: Path) -> list[str]:
     """Everything in the cache that is or could become a file of a dictionary."""
     return sorted(p.name for p in cache.rglob("*") if p.is_file() and p.suffix != ".lock" and "refs" not in p.parts)
-
-
-def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    ours, theirs = a.state_dict(), b.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_an_address_is_loaded_as_what_was_saved(hub: FakeHub):
@@ -180,7 +176,7 @@ def test_a_hash_that_is_none_is_refused(hub: FakeHub, monkeypatch: pytest.Monkey
         (f"hf://{REPO}/README.md", "holds no dictionary"),
     ],
 )
-def test_what_is_not_there_is_said(hub: FakeHub, text: str, words: str):
+def test_what_is_not_on_the_hub_is_refused_and_named(hub: FakeHub, text: str, words: str):
     with pytest.raises(InputError, match=words):
         monosema.load(text)
 

@@ -57,7 +57,7 @@ def test_the_registry_is_small_and_says_of_each_dictionary_where_it_belongs():
         ),
     ],
 )
-def test_what_names_say_is_known(address: str, expected: tuple):
+def test_an_address_tells_what_the_registrys_names_say(address: str, expected: tuple):
     place = parse(address)
     assert isinstance(place, Address)
     one = place.published

@@ -166,7 +166,7 @@ def test_only_a_causal_model_with_a_head_predicts_the_next_token(ids: Tensor):
             headless.logits(ids)
 
 
-def test_nothing_is_cached(ids: Tensor):
+def test_a_pass_keeps_no_keys_and_values(ids: Tensor):
     assert build("llama").run(ids).past_key_values is None
 
 

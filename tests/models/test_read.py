@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from monosema.errors import InputError
 from monosema.models import LoadedModel, load_model, read, width_of
-from tests.models.tiny_families import LAYERS, build
+from tests.models.tiny_families import LAYERS, build, hooks_of
 
 
 def calls_during(module: nn.Module, act: Callable[[], object]) -> Counter[str]:
@@ -20,10 +20,6 @@ def calls_during(module: nn.Module, act: Callable[[], object]) -> Counter[str]:
     for handle in handles:
         handle.remove()
     return counts
-
-
-def hooks_of(module: nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
 class Stack(nn.Module):

@@ -7,13 +7,9 @@ from torch import Tensor, nn
 
 from monosema.errors import InputError
 from monosema.models import LoadedModel, Replacement, load_model, read, replacing, width_of
-from tests.models.tiny_families import build
+from tests.models.tiny_families import build, hooks_of
 
 KINDS = ["resid_pre", "resid_mid", "resid_post", "attn_z", "attn_out", "mlp_in", "mlp_out"]
-
-
-def hooks_of(module: nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
 def names(model: LoadedModel, layer: int = 1) -> list[str]:
@@ -128,7 +124,7 @@ def test_a_function_of_several_reads_gets_them_in_order(ids: Tensor):
     assert [torch.equal(a, b) for a, b in zip(seen, [*plain.values(), plain["embed"]], strict=True)] == [True] * 4
 
 
-def test_no_reads_make_a_constant(ids: Tensor):
+def test_a_function_without_reads_puts_a_constant_there(ids: Tensor):
     model = build("llama")
     constant = torch.randn(2, 7, 32)
     with replacing(model, [Replacement("mlp_out.1", lambda: constant, reads=())]):

@@ -75,3 +75,8 @@ def build(name: str) -> LoadedModel:
         for weight in module.parameters():
             weight.normal_(std=0.2)
     return load_model(module, device="cpu")
+
+
+def hooks_of(module: nn.Module) -> int:
+    """How many hooks are on a module and its parts."""
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())

@@ -42,14 +42,14 @@ def test_gradient_reaches_encoder_and_decoder_of_dead_features_alone():
         assert torch.equal(touched, active)
 
 
-def test_error_is_a_constant():
+def test_no_gradient_reaches_the_error():
     dictionary, pre, _ = setting()
     error = random(8, BATCH, 6).requires_grad_()
     auxk_loss(dictionary, pre, error, some_dead(), 3).backward()
     assert error.grad is None
 
 
-def test_zero_when_none_is_dead():
+def test_the_loss_is_zero_where_no_feature_is_dead():
     dictionary, pre, error = setting()
     assert auxk_loss(dictionary, pre, error, NONE_DEAD, 3).item() == 0
 
@@ -72,6 +72,6 @@ def test_residuals_that_do_not_vary_give_zero_loss_and_no_gradient():
         assert all((gradient == 0).all() for gradient in gradients)
 
 
-def test_single_row_gives_zero():
+def test_an_error_that_does_not_vary_gives_no_loss():
     dictionary, pre, error = setting()
     assert auxk_loss(dictionary, pre[:1], error[:1], some_dead(), 3).item() == 0

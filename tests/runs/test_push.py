@@ -14,6 +14,7 @@ from monosema.errors import InputError
 from monosema.runs.push import push
 from tests.hub.conftest import a_dictionary, files_of, hub
 from tests.hub.fake_hub import FakeHub
+from tests.same import same
 
 __all__ = ["hub"]
 RUN = {"README.md", "config.yaml", "metrics.json"}
@@ -23,11 +24,6 @@ def front(card: str) -> dict:
     """The metadata at the head of a card."""
     _, head, _ = card.split("---\n", 2)
     return yaml.safe_load(head)
-
-
-def same(a: Dictionary, b: Dictionary) -> bool:
-    ours, theirs = a.state_dict(), b.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_run_is_published_and_loaded_from_there(finished: Path, hub: FakeHub):

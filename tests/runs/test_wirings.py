@@ -200,7 +200,7 @@ def test_sums_and_joined_hook_points_are_sites_like_any_other(model: Path, corpu
     assert stored["both"].ce_spliced is not None
 
 
-def test_sums_of_tensors_in_a_file(tmp_path: Path):
+def test_a_sum_of_tensors_in_a_file_can_be_trained_on(tmp_path: Path):
     x = torch.randn(400, 8)
     save_file({"a": x, "b": 2 * x}, tmp_path / "rows.safetensors")
     config = small_run(

@@ -33,7 +33,7 @@ def test_every_main_recipe_finds_the_features(name: str):
 
 
 @pytest.mark.slow
-def test_the_best_misses_hardly_any():
+def test_topk_finds_nearly_every_feature_once():
     result = found("topk")
     assert result.truth.mcc >= 0.97
     assert result.truth.found >= 0.97

@@ -37,8 +37,8 @@ def assert_fires_as_often(fires: Tensor, probabilities: Tensor, spread: float = 
 @pytest.mark.parametrize("correlation", [None, CORRELATED, Correlation(rank=2, scale=3.0)])
 @pytest.mark.parametrize("hierarchy", [None, TREES, replace(TREES, exclusive=False)])
 def test_every_feature_fires_as_often_as_the_world_says(probabilities: Any, correlation: Any, hierarchy: Any):
-    config = SyntheticConfig(30, 8, probabilities, correlation=correlation, hierarchy=hierarchy)
-    assert_fires_as_often(codes(config) > 0, World(config).probabilities)
+    world = World(SyntheticConfig(30, 8, probabilities, correlation=correlation, hierarchy=hierarchy))
+    assert_fires_as_often(world.draw_codes(ROWS // 2, generator()).to_dense() > 0, world.probabilities)
 
 
 def test_probabilities_are_those_that_were_asked_for_where_a_hierarchy_allows_it():

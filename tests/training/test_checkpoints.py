@@ -73,6 +73,6 @@ def test_what_a_killed_writer_left_is_no_checkpoint_and_can_be_removed(tmp_path:
 
 
 @pytest.mark.parametrize(("keep", "every"), [(0, 1), (1, 0)])
-def test_nonsense_is_refused(tmp_path: Path, keep: int, every: int):
+def test_fewer_than_one_checkpoint_or_step_between_two_is_refused(tmp_path: Path, keep: int, every: int):
     with pytest.raises(InputError, match="at least 1"):
         Checkpoints(tmp_path, lambda step: step, keep=keep, every=every)

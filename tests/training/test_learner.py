@@ -11,21 +11,11 @@ from monosema.dictionaries import Bounded, Dictionary, Spec
 from monosema.errors import InputError
 from monosema.recipes import recipes
 from monosema.training import Learner, NonFiniteLoss
+from tests.same import same
 from tests.training.setup import BATCH, autoencoder, batches, blocks, data, learner, recipe, transcoder
 
 each_recipe = pytest.mark.parametrize("name", recipes)
 each_spec = pytest.mark.parametrize("spec_of", [autoencoder, transcoder, blocks], ids=lambda spec: spec.__name__)
-
-
-def same(a: object, b: object) -> bool:
-    """Bit-identical, through nested containers."""
-    if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return isinstance(b, type(a)) and len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 @each_recipe

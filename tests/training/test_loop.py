@@ -6,8 +6,8 @@ import torch
 from monosema.errors import InputError
 from monosema.recipes import recipes
 from monosema.training import train
+from tests.same import same
 from tests.training.setup import learner, recipe, source, transcoder
-from tests.training.test_learner import same
 
 
 class Listener:

@@ -91,7 +91,7 @@ def test_what_is_finished_takes_raw_activations(wiring: str, name: str):
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-def test_norms_stay_what_they_are(wiring: str):
+def test_training_keeps_decoder_norms_on_their_constraint(wiring: str):
     one, _ = trained(wiring, "batch_topk")
     norm = len(SIZES) ** 0.5 if wiring == "crosscoder" else 1.0
     torch.testing.assert_close(one.dictionary.decoder_norms(), torch.full((WIDTH,), norm))

@@ -1,6 +1,5 @@
 """A state comes back from its file as it was, or the file is refused."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from monosema.errors import InputError
 from monosema.training.state_file import Snapshot, read_state
+from tests.same import same
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.bool])
@@ -26,20 +25,6 @@ STATES = st.recursive(
     ),
     max_leaves=8,
 )
-
-
-def same(a: Any, b: Any) -> bool:
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, float) and not math.isnan(a):
-        return a == b and math.copysign(1, a) == math.copysign(1, b)
-    return a == b or a != a
 
 
 @settings(deadline=None, max_examples=60)

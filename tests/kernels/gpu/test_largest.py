@@ -24,8 +24,14 @@ def test_the_largest_of_each_row_are_as_large_as_pytorchs(case: tuple[Tensor, in
     check(*case)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("k", [1, 3, 13, 29, 30])
+@pytest.mark.parametrize(
+    ("dtype", "k"),
+    [
+        *((torch.float32, k) for k in (1, 3, 13, 29, 30)),
+        *((dtype, 3) for dtype in (torch.bfloat16, torch.float16, torch.float64)),
+    ],
+    ids=str,
+)
 def test_so_they_are_among_infinities_and_what_is_not_a_number(dtype: torch.dtype, k: int):
     pre = torch.randn(4, 30).to(dtype)
     pre[0, ::2] = -torch.inf

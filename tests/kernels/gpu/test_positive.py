@@ -27,6 +27,6 @@ def test_the_smallest_number_is_above_zero_and_what_is_none_is_not():
         check(torch.tensor([[-tiny, -0.0, 0.0, tiny, torch.nan], [torch.inf, -torch.inf, 1, -1, -torch.nan]]).to(dtype))
 
 
-def test_a_batch_of_nothing_has_none():
+def test_a_batch_without_rows_has_nothing_above_zero():
     counts, columns, values = gpu.above_zero(torch.zeros(0, 5, device=DEVICE))
     assert counts.shape == columns.shape == values.shape == (0,)
