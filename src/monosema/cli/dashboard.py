@@ -9,7 +9,7 @@ import tyro
 
 from monosema.cli.arguments import parse
 from monosema.runs.feature_page import ensure_store, write_folder_page
-from monosema.runs.features import TOKENS
+from monosema.runs.features import TOKENS, chosen_name
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,6 @@ def main(arguments: list[str]) -> None:
     options = vars(parse(DashboardCommand, arguments, "dashboard"))
     text, tokens = options.pop("text"), options.pop("tokens")
     store = {key: options[key] for key in ("folder", "out", "model", "device")}
-    ensure_store(**store, text=text, tokens=tokens, say=partial(print, file=sys.stderr))
-    print(write_folder_page(options.pop("folder"), options.pop("features"), name=options.pop("dictionary"), **options))
+    name = chosen_name(options["folder"], options.pop("dictionary"))
+    ensure_store(**store, only=[name], text=text, tokens=tokens, say=partial(print, file=sys.stderr))
+    print(write_folder_page(options.pop("folder"), options.pop("features"), name=name, **options))

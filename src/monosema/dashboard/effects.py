@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from monosema.dashboard.contract import Example
     from monosema.models import Readable
 
+_CONTEXTS = 8  # read at once
+
 
 def add_effects(
     store: FeatureStore, dictionary: Dictionary, model: "Readable", feature: int, examples: "Sequence[Example]"
@@ -24,9 +26,13 @@ def add_effects(
     """Fills in what the model has to be run for, as far as it can be known for this dictionary."""
     if not examples:
         return
-    ids = torch.from_numpy(contexts_of(store, examples))
-    _add_removal(dictionary, model, feature, ids, examples)
-    _add_sources(dictionary, model, feature, ids, examples)
+    # Contexts are read up to where the last example of a batch ends, so those that end early go together.
+    examples = sorted(examples, key=lambda example: example["start"] + len(example["tokens"]))
+    for first in range(0, len(examples), _CONTEXTS):
+        some = examples[first : first + _CONTEXTS]
+        ids = torch.from_numpy(contexts_of(store, some))
+        _add_removal(dictionary, model, feature, ids, some)
+        _add_sources(dictionary, model, feature, ids, some)
 
 
 def has_effects(dictionary: Dictionary, model: "Readable") -> bool:

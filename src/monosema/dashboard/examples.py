@@ -28,7 +28,9 @@ def example_groups(store: FeatureStore, feature: Feature, activations: Activatio
         examples = [example(store, activations, pick["token"]) for pick in shown]
         if number:
             high, low, share = edges[number - 1], edges[number], feature.shares[number - 1]
-            title, note = f"{low:.3g} to {high:.3g}", "Drawn at random from this interval, each from another context."
+            title = f"Interval {number} of {store.index.intervals}"
+            note = "Drawn at random from this interval of activations, each from another context."
+            shown.sort(key=lambda pick: -pick["value"])
         else:
             high, low, share, title = None, None, None, "Strongest"
             note = "The contexts in which the feature is strongest, around its strongest token there."

@@ -14,6 +14,7 @@ from monosema.dashboard.contract import Overview, Provider
 from monosema.dashboard.embed import embedded_json
 from monosema.errors import InputError
 from monosema.files import write_text
+from monosema.progress import progress
 
 
 def write_page(path: str | Path, provider: Provider, features: Sequence[int]) -> Path:
@@ -30,9 +31,12 @@ def write_page(path: str | Path, provider: Provider, features: Sequence[int]) ->
     overview = provider.overview()
     _check(features, overview["width"])
     alone: Overview = {**overview, "live": False, "others": [], "effects": False}
-    details = [provider.feature(feature) for feature in features]
-    if overview["effects"]:
-        details = [{**one, "groups": provider.effects(one["feature"])} for one in details]
+    details = []
+    with progress("measuring features", len(features), "features") as bar:
+        for feature in features:
+            more = {"groups": provider.effects(feature)} if overview["effects"] else {}
+            details.append({**provider.feature(feature), **more})
+            bar.advance()
     data = {"overview": alone, "features": details}
     write_text(Path(path), html_page(overview["title"], data))
     return Path(path)

@@ -1,9 +1,14 @@
-"""The demonstration: two dictionaries on the embedded model."""
+"""The demonstration: two dictionaries on the embedded model, and a page of their features."""
+
+from pathlib import Path
 
 from monosema.recipes import recipes
 from monosema.runs.config import DictionaryConfig, RunConfig
+from monosema.runs.feature_page import write_folder_page
+from monosema.runs.features import build_folder, chosen_name
 
 SITE, WIDTH, K = "resid_post.2", 4096, 32
+FEATURE_TOKENS, SHOWN = 200_000, 40
 
 
 def demo_config() -> RunConfig:
@@ -15,3 +20,9 @@ def demo_config() -> RunConfig:
         ),
         tokens=800_000,
     )
+
+
+def demo_page(folder: Path) -> Path:
+    """Builds the feature store of the first dictionary of a finished demonstration and writes its page."""
+    build_folder(folder, only=[chosen_name(folder)], tokens=FEATURE_TOKENS)
+    return write_folder_page(folder, shown=SHOWN)

@@ -1,7 +1,7 @@
 """The page of features: one file, or a server, for dictionaries that lie on disk."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from monosema.dashboard.provider import StoreProvider
 from monosema.errors import InputError
 from monosema.features.layout import INDEX
 from monosema.runs.evaluate import dictionaries_in
-from monosema.runs.features import Opened, build_folder, open_features, store_places
+from monosema.runs.features import Opened, build_folder, chosen_name, open_features, store_places
 
 PAGE = "features.html"
 SHOWN = 100
@@ -28,11 +28,9 @@ def provider_of(folder: str | Path, name: str | None = None, **options: Any) -> 
     Raises:
         InputError: there is no such dictionary, or no feature store of one.
     """
-    opened = open_features(folder, **options)
-    if name is not None and name not in [one.name for one in opened]:
-        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(one.name for one in opened)}")
-    providers = {one.name: _provider(one) for one in opened}
-    chosen = providers[name or opened[0].name]
+    first = chosen_name(folder, name)
+    providers = {one.name: _provider(one) for one in open_features(folder, **options)}
+    chosen = providers[first]
     size = chosen.dictionary.spec.d_out
     chosen.others = {
         other: provider
@@ -52,6 +50,7 @@ def write_folder_page(
     *,
     page: Path | None = None,
     name: str | None = None,
+    shown: int = SHOWN,
     **options: Any,
 ) -> Path:
     """Writes the page of a dictionary, which lies in its folder unless another place is named; says where it is.
@@ -61,10 +60,12 @@ def write_folder_page(
         features: which to show in full, as `parse_features` takes them; by default live ones, spread over densities.
         page: the file.
         name: which of a run's dictionaries; by default the first.
+        shown: how many are shown in full, where none are named.
         options: those of `open_features`.
     """
-    provider = provider_of(folder, name, **options)
-    chosen = spread(provider, SHOWN) if features is None else parse_features(features, len(provider.store))
+    name = chosen_name(folder, name)
+    provider = provider_of(folder, name, only=[name], **options)
+    chosen = spread(provider, shown) if features is None else parse_features(features, len(provider.store))
     return write_page(page or provider.store.folder.parent / PAGE, provider, chosen)
 
 
@@ -81,16 +82,19 @@ def serve_folder(
     serve(provider_of(folder, name, **options), host, port, ready=ready)
 
 
-def ensure_store(folder: str | Path, say: Callable[[str], object], **options: Any) -> None:
-    """Builds the feature stores of a folder's dictionaries if one is missing, after saying so.
+def ensure_store(
+    folder: str | Path, say: Callable[[str], object], only: Sequence[str] | None = None, **options: Any
+) -> None:
+    """Builds the feature stores of a folder's dictionaries that are missing, after saying so.
 
     Args:
         folder: a dictionary's folder or address, or a run's.
         say: told what is done.
+        only: those of a run's dictionaries; by default all.
         options: those of `build_folder`.
     """
     places = store_places(folder, list(dictionaries_in(folder)), options.get("out"))
-    missing = [name for name, place in places.items() if not (place / INDEX).is_file()]
+    missing = [name for name in only or places if not (places[name] / INDEX).is_file()]
     if missing:
         say(f"no feature store of {', '.join(missing)} yet: reading text to make it (monosema features build)")
         build_folder(folder, only=missing, **options)

@@ -116,14 +116,17 @@ def open_features(
     model: str | None = None,
     second: str | None = None,
     device: str = "auto",
+    only: Sequence[str] | None = None,
 ) -> list[Opened]:
-    """The dictionaries of a folder, each with its model and its store.
+    """The dictionaries of a folder, each with its model and its store; of a run's all, or those that are named.
 
     Raises:
         InputError: there is no dictionary, or no store of one.
     """
     dictionaries = _moved(dictionaries_in(folder), device)
-    stores = {name: FeatureStore(place) for name, place in store_places(folder, list(dictionaries), out).items()}
+    places = store_places(folder, list(dictionaries), out)
+    dictionaries = {name: dictionaries[name] for name in only or dictionaries}
+    stores = {name: FeatureStore(places[name]) for name in dictionaries}
     loaded = model_of(dictionaries, model=model, second=second, device=device)
     return [Opened(name, dictionary, loaded, stores[name]) for name, dictionary in dictionaries.items()]
 
@@ -135,9 +138,22 @@ def open_store(folder: str | Path, name: str | None = None, out: Path | None = N
         InputError: there is no such dictionary, or no store of it.
     """
     places = store_places(folder, list(dictionaries_in(folder)), out)
-    if name is not None and name not in places:
-        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(places)}")
-    return FeatureStore(places[name or next(iter(places))])
+    return FeatureStore(places[_one_of(list(places), name)])
+
+
+def chosen_name(folder: str | Path, name: str | None = None) -> str:
+    """The name of a folder's first dictionary, or the one that is given, if there is such a one.
+
+    Raises:
+        InputError: there is none.
+    """
+    return _one_of(list(dictionaries_in(folder)), name)
+
+
+def _one_of(names: list[str], name: str | None) -> str:
+    if name is not None and name not in names:
+        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(names)}")
+    return name or names[0]
 
 
 def export_folder(folder: str | Path, to: str, into: Path, *, name: str | None = None, out: Path | None = None) -> Path:
