@@ -194,6 +194,7 @@ def test_the_demo_is_its_configuration_and_replaces_an_earlier_one(
 ):
     small = small_run(activations=str(vectors), tokens=64)
     monkeypatch.setattr("monosema.cli.demo.demo_config", lambda: small)
+    monkeypatch.setattr("monosema.cli.demo.demo_page", lambda out: out)  # which needs a model
     out = tmp_path / "demo"
     assert [monosema("demo", "--out", out).status for _ in range(2)] == [0, 0]
     ran = written(out).dictionaries[0].recipe
