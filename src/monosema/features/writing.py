@@ -62,7 +62,7 @@ class TokenWriter:
         ]
         self._held.append(pa.table([pa.array(column) for column in columns], schema=token_schema()))
         self._rows += ids.size
-        if self._rows >= 8 * TOKEN_ROWS:
+        if self._rows >= 32 * TOKEN_ROWS:
             self._flush()
 
     def _flush(self) -> None:
