@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "activations": {"models", "tiny"},
     "training": {"recipes", "dictionaries", "kernels", "activations", "models"},
     "evaluation": {"models", "activations", "dictionaries", "kernels"},
-    "analysis": {"models", "activations", "dictionaries", "kernels"},
+    "analysis": {"models", "activations", "dictionaries", "kernels", "evaluation"},
     "features": {"analysis", "evaluation", "activations", "dictionaries", "kernels", "models"},
     "dashboard": {"features", "analysis", "activations", "dictionaries", "models"},
     "synthetic": set(),

@@ -138,7 +138,7 @@ def open_store(folder: str | Path, name: str | None = None, out: Path | None = N
         InputError: there is no such dictionary, or no store of it.
     """
     places = store_places(folder, list(dictionaries_in(folder)), out)
-    return FeatureStore(places[_one_of(list(places), name)])
+    return FeatureStore(places[one_of(list(places), name)])
 
 
 def chosen_name(folder: str | Path, name: str | None = None) -> str:
@@ -147,10 +147,11 @@ def chosen_name(folder: str | Path, name: str | None = None) -> str:
     Raises:
         InputError: there is none.
     """
-    return _one_of(list(dictionaries_in(folder)), name)
+    return one_of(list(dictionaries_in(folder)), name)
 
 
-def _one_of(names: list[str], name: str | None) -> str:
+def one_of(names: list[str], name: str | None) -> str:
+    """The name that is given, if it is one of these, or the first of them."""
     if name is not None and name not in names:
         raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(names)}")
     return name or names[0]
