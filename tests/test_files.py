@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monosema.errors import InputError
-from monosema.files import read_json, write_atomically, write_json, write_text
+from monosema.files import folder_atomically, read_json, write_atomically, write_json, write_text
 
 _json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -74,3 +74,31 @@ def test_a_truncated_or_garbled_file_is_named(tmp_path: Path, content: bytes):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"value\.json is not valid JSON"):
         read_json(path)
+
+
+def test_a_folder_is_there_when_it_is_whole(tmp_path: Path):
+    path = tmp_path / "a" / "folder"
+    with folder_atomically(path) as temporary:
+        (temporary / "file").write_text("text", encoding="utf-8")
+        assert not path.exists()
+    assert (path / "file").read_text(encoding="utf-8") == "text"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_folder_that_was_not_finished_leaves_nothing(tmp_path: Path, error: type[BaseException]):
+    with pytest.raises(error), folder_atomically(tmp_path / "folder") as temporary:
+        (temporary / "below").mkdir()
+        (temporary / "below" / "file").touch()
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_came_into_being_meanwhile_is_left_alone(tmp_path: Path):
+    path = tmp_path / "folder"
+    with pytest.raises(OSError, match="not empty"), folder_atomically(path) as temporary:
+        (temporary / "file").touch()
+        path.mkdir()
+        (path / "of somebody else").touch()
+    assert [entry.name for entry in path.iterdir()] == ["of somebody else"]
+    assert list(tmp_path.iterdir()) == [path]

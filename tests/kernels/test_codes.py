@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from monosema.kernels import SparseCodes, to_sparse
-from tests.kernels.strategies import normal_like, preactivations, quick
+from monosema.kernels import SparseCodes, nonzero, to_sparse
+from tests.kernels.strategies import Entries, entries, normal_like, preactivations, quick
 
 
 @quick
@@ -50,3 +50,16 @@ def test_an_empty_batch_is_sparse_too():
     sparse = to_sparse(torch.zeros(0, 5))
     assert sparse.to_dense().shape == (0, 5)
     assert sparse.fired().tolist() == [0] * 5
+
+
+@quick
+@given(entries())
+def test_nonzero_entries_are_those_of_the_dense_matrix(given: Entries):
+    offsets, columns, values, dense = given
+    codes = nonzero(dense.requires_grad_())
+    assert codes.offsets.tolist() == offsets.tolist()
+    assert codes.columns.tolist() == columns.tolist()
+    assert codes.values.tolist() == values.tolist()
+    assert codes.width == dense.shape[1]
+    assert not codes.values.requires_grad
+    assert torch.equal(codes.to_dense(), dense)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monosema.features import Activations, Feature, FeatureStore
+from monosema.features import Activations, Feature, FeatureStore, Place
 
 if TYPE_CHECKING:
     from monosema.dashboard.contract import Example, Group
@@ -21,11 +21,12 @@ def example_groups(store: FeatureStore, feature: Feature, activations: Activatio
     picks: dict[int, list[dict[str, Any]]] = {}
     for pick in feature.examples:
         picks.setdefault(pick["group"], []).append(pick)
+    shown = [picks[number][: EACH if number else STRONGEST] for number in sorted(picks)]
+    made = iter(examples_at(store, activations, [pick["token"] for group in shown for pick in group]))
     found: list[Group] = []
     edges = np.linspace(feature.high, feature.low, store.index.intervals + 1).tolist()
-    for number in sorted(picks):
-        shown = picks[number][: EACH if number else STRONGEST]
-        examples = [example(store, activations, pick["token"]) for pick in shown]
+    for number, group in zip(sorted(picks), shown, strict=True):
+        examples = [next(made) for _ in group]
         if number:
             high, low, share = edges[number - 1], edges[number], feature.shares[number - 1]
             title = f"Interval {number} of {store.index.intervals}"
@@ -38,17 +39,21 @@ def example_groups(store: FeatureStore, feature: Feature, activations: Activatio
     return found
 
 
-def example(store: FeatureStore, activations: Activations, token: int) -> "Example":
-    """The text around a token, with the feature's value at each; nothing of what removing it would change."""
-    place = store.place(token, *WINDOW)
-    first = place.context * store.index.context + place.start
-    values = np.zeros(len(place.ids))
-    begin, end = np.searchsorted(activations.tokens, [first, first + len(place.ids)])
-    values[activations.tokens[begin:end] - first] = activations.values[begin:end]
+def examples_at(store: FeatureStore, activations: Activations, tokens: "Sequence[int]") -> "list[Example]":
+    """The text around each token, with the feature's values; nothing of what removing it would change."""
+    places = store.places(tokens, *WINDOW)
+    return [
+        _example(place, activations, token, store.index.context) for place, token in zip(places, tokens, strict=True)
+    ]
+
+
+def _example(place: Place, activations: Activations, token: int, length: int) -> "Example":
+    first = place.context * length + place.start
+    values = activations.on(first, len(place.ids))
     return {
         "document": place.document,
         "context": place.context,
-        "position": token - place.context * store.index.context,
+        "position": token - place.context * length,
         "start": place.start,
         "tokens": place.texts,
         "values": [round(float(value), 4) for value in values],
@@ -63,6 +68,6 @@ def example(store: FeatureStore, activations: Activations, token: int) -> "Examp
 
 
 def contexts_of(store: FeatureStore, examples: "Sequence[Example]") -> np.ndarray:
-    """The token ids of the examples' contexts, up to where the longest of them ends."""
+    """The token ids of the examples' contexts, up to the token behind where the longest of them ends."""
     end = max(example["start"] + len(example["tokens"]) for example in examples)
-    return np.array([store.context_ids(example["context"])[:end] for example in examples])
+    return store.contexts_ids([example["context"] for example in examples])[:, : end + 1]

@@ -23,6 +23,8 @@ from monosema.features.directions import directions, similar_between
 from monosema.models import read
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from monosema.models import Readable
 
 KEPT = 256
@@ -84,7 +86,7 @@ class StoreProvider:
             "heads": None if heads is None else heads.shape[1],
             "columns": self._columns(heads),
             "others": list(self.others),
-            "live": True,
+            "live": self.model.tokenizer is not None,
             "effects": has_effects(self.dictionary, self.model),
         }
 
@@ -143,7 +145,7 @@ class StoreProvider:
     def prompt(self, text: str) -> Prompt:
         """Which features fire on a text."""
         tokenizer = self.model.tokenizer
-        ids = [] if tokenizer is None else list(tokenizer.encode(text, add_special_tokens=False))
+        ids = [] if tokenizer is None else _encoded(tokenizer, text)
         if tokenizer is None or not ids:
             raise InputError("a prompt without tokens", expected="some text, and a model with a tokenizer")
         separator = separator_of(tokenizer)
@@ -210,6 +212,14 @@ class StoreProvider:
 
 def _pairs(neighbours: list[dict[str, Any]]) -> list[tuple[int, float]]:
     return [(pair["feature"], round(pair["figure"], 4)) for pair in neighbours]
+
+
+def _encoded(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError("a prompt with half of a surrogate pair", expected="text that is valid Unicode") from None
+    return list(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _strongest(columns: torch.Tensor, values: torch.Tensor) -> list[tuple[int, float]]:

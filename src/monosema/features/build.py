@@ -91,6 +91,8 @@ def build_features(
     out = Path(out)
     if out.exists():
         raise InputError(f"{out} exists", expected="a folder that does not, for the feature store")
+    if tokens < 1:
+        raise InputError(f"{tokens} tokens of text", expected="at least 1")
     if not dictionary.spec.reads:
         raise InputError("a dictionary that names no hook point", expected="what it reads in its spec")
     with folder_atomically(out) as folder:

@@ -1,6 +1,6 @@
 """Reading a feature store: one feature at a time, from wherever in the file its activations lie."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from monosema.errors import InputError
-from monosema.features.layout import (
-    ACTIVATIONS,
-    FEATURE_ROWS,
-    FEATURES,
-    TOKEN_ROWS,
-    TOKENS,
-    read_index,
-)
+from monosema.features.layout import ACTIVATIONS, FEATURES, TOKENS, read_index
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
+
+_SPANS = 64  # of tokens, whose row groups are in memory at once
 
 
 class Activations(NamedTuple):
@@ -30,6 +25,13 @@ class Activations(NamedTuple):
     """Token t is the one at position t mod length of context t div length."""
     documents: np.ndarray
     values: np.ndarray
+
+    def on(self, first: int, count: int) -> np.ndarray:
+        """The feature's value on each of `count` tokens from `first` on; 0 where it is not active."""
+        found = np.zeros(count)
+        begin, end = np.searchsorted(self.tokens, [first, first + count])
+        found[self.tokens[begin:end] - first] = self.values[begin:end]
+        return found
 
 
 class Place(NamedTuple):
@@ -85,9 +87,12 @@ class FeatureStore:
         """
         if not 0 <= index < self.index.width:
             raise InputError(f"feature {index}", expected=f"0 to {self.index.width - 1}, as the store has")
-        table = self._features.read_row_group(index // FEATURE_ROWS)
-        (row,) = table.slice(index % FEATURE_ROWS, 1).to_pylist()
-        return Feature(index, row)
+        return self.features(int(index), int(index) + 1)[0]
+
+    def features(self, first: int, last: int) -> list[Feature]:
+        """What is known of the features from `first` up to `last`."""
+        rows = _rows(self._features, self._feature_starts, [(first, last)])[0].to_pylist()
+        return [Feature(first + i, row) for i, row in enumerate(rows)]
 
     def column(self, name: str) -> np.ndarray:
         """One column of figures of all features."""
@@ -106,24 +111,49 @@ class FeatureStore:
 
     def activations(self, feature: Feature | int) -> Activations:
         """All activations of a feature."""
-        row = self.feature(feature) if isinstance(feature, int) else feature
-        first, count = row.first_row, row.activations
-        found = self._rows(self._activations, self._starts, first, count, ["document", "context", "position", "value"])
+        row = feature if isinstance(feature, Feature) else self.feature(feature)
+        found = self._activation_rows(row.first_row, row.activations, ["document", "context", "position", "value"])
         document, context, position, value = (column.to_numpy() for column in found.columns)
         return Activations(context.astype(np.int64) * self.index.context + position, document, value)
 
+    def activations_between(self, first: int, last: int) -> "pa.Table":
+        """All activations of the features from `first` up to `last`, as the file has them."""
+        ends = np.append(self._first_rows, self.index.activations)
+        columns = ["feature", "context", "position", "value"]
+        return self._activation_rows(int(ends[first]), int(ends[last] - ends[first]), columns)
+
     def place(self, token: int, before: int, after: int) -> Place:
         """The tokens around one, as far as its context goes."""
-        context, position = divmod(token, self.index.context)
-        start, end = max(position - before, 0), min(position + after + 1, self.index.context)
-        first = context * self.index.context + start
-        found = self._token_rows(first, end - start)
-        document = found.column("document")[position - start].as_py()
-        return Place(context, start, document, found.column("id").to_pylist(), found.column("text").to_pylist())
+        return self.places([token], before, after)[0]
 
-    def context_ids(self, context: int) -> list[int]:
-        """The token ids of a whole context."""
-        return self._token_rows(context * self.index.context, self.index.context).column("id").to_pylist()
+    def places(self, tokens: Sequence[int], before: int, after: int) -> list[Place]:
+        """The tokens around each of some, as far as its context goes; what they share is read once."""
+        length = self.index.context
+        begins = [token // length * length for token in tokens]
+        spans = [
+            (max(token - before, begin), min(token + after + 1, begin + length))
+            for token, begin in zip(tokens, begins, strict=True)
+        ]
+        found: dict[int, Place] = {}
+        for i, rows in self._token_rows(spans, ["document", "id", "text"]):
+            first = spans[i][0]
+            document = rows.column("document")[tokens[i] - first].as_py()
+            ids, texts = (rows.column(name).to_pylist() for name in ("id", "text"))
+            found[i] = Place(begins[i] // length, first - begins[i], document, ids, texts)
+        return [found[i] for i in range(len(tokens))]
+
+    def contexts_ids(self, contexts: Sequence[int]) -> np.ndarray:
+        """The token ids of whole contexts, `[contexts, length]`."""
+        spans = [(context * self.index.context, (context + 1) * self.index.context) for context in contexts]
+        found = np.zeros((len(spans), self.index.context), np.int64)
+        for i, rows in self._token_rows(spans, ["id"]):
+            found[i] = rows.column("id").to_numpy()
+        return found
+
+    def ids(self) -> Iterator[np.ndarray]:
+        """The token ids of the text in order, some at a time."""
+        for rows in self._tokens.iter_batches(columns=["id"]):
+            yield rows.column(0).to_numpy()
 
     @cached_property
     def _features(self) -> "ParquetFile":
@@ -135,27 +165,60 @@ class FeatureStore:
 
     @cached_property
     def _tokens(self) -> "ParquetFile":
-        return self._open(TOKENS)
+        return self._open(TOKENS, read_dictionary=["text"])  # of the same few strings again and again
 
-    def _open(self, name: str) -> "ParquetFile":
+    def _open(self, name: str, **options: Any) -> "ParquetFile":
         from pyarrow.parquet import ParquetFile
 
-        return ParquetFile(self.folder / name, memory_map=True)
+        return ParquetFile(self.folder / name, memory_map=True, **options)
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        """Where each row group of activations begins, and the end; they differ in size."""
-        meta = self._activations.metadata
-        return np.concatenate([[0], np.cumsum([meta.row_group(i).num_rows for i in range(meta.num_row_groups)])])
+    def _feature_starts(self) -> np.ndarray:
+        return _starts(self._features)
 
-    def _token_rows(self, first: int, count: int) -> "pa.Table":
-        groups = range(first // TOKEN_ROWS, (first + count - 1) // TOKEN_ROWS + 1)
-        found = self._tokens.read_row_groups(list(groups), ["document", "id", "text"])
-        return found.slice(first - groups[0] * TOKEN_ROWS, count)
+    @cached_property
+    def _activation_starts(self) -> np.ndarray:
+        return _starts(self._activations)
 
-    @staticmethod
-    def _rows(file: "ParquetFile", starts: np.ndarray, first: int, count: int, columns: Sequence[str]) -> "pa.Table":
-        begin = int(np.searchsorted(starts, first, side="right")) - 1
-        end = int(np.searchsorted(starts, first + count, side="left"))
-        found = file.read_row_groups(list(range(min(begin, len(starts) - 2), max(end, begin))), list(columns))
-        return found.slice(first - int(starts[min(begin, len(starts) - 2)]), count)
+    @cached_property
+    def _token_starts(self) -> np.ndarray:
+        return _starts(self._tokens)
+
+    @cached_property
+    def _first_rows(self) -> np.ndarray:
+        return self.column("first_row")
+
+    def _activation_rows(self, first: int, count: int, columns: Sequence[str]) -> "pa.Table":
+        return _rows(self._activations, self._activation_starts, [(first, first + count)], columns)[0]
+
+    def _token_rows(self, spans: Sequence[tuple[int, int]], columns: Sequence[str]) -> "Iterator[tuple[int, pa.Table]]":
+        """The tokens of each span, with the span's number, in the order of the text."""
+        order = sorted(range(len(spans)), key=lambda i: spans[i])
+        for part in (order[i : i + _SPANS] for i in range(0, len(order), _SPANS)):
+            yield from zip(
+                part, _rows(self._tokens, self._token_starts, [spans[i] for i in part], columns), strict=True
+            )
+
+
+def _starts(file: "ParquetFile") -> np.ndarray:
+    """Where each row group begins, and the end; they differ in size."""
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+
+def _rows(
+    file: "ParquetFile", starts: np.ndarray, spans: Sequence[tuple[int, int]], columns: Sequence[str] | None = None
+) -> "list[pa.Table]":
+    """The rows of each span, from its first up to its end; each row group that they lie in is read once."""
+    lie_in = [
+        range(int(np.searchsorted(starts, first, side="right")) - 1, int(np.searchsorted(starts, end, side="left")))
+        for first, end in spans
+    ]
+    groups = sorted({group for (first, end), own in zip(spans, lie_in, strict=True) for group in own if end > first})
+    table = file.read_row_groups(groups, None if columns is None else list(columns))
+    ends = np.cumsum([starts[group + 1] - starts[group] for group in groups], dtype=np.int64)
+    begins = dict(zip(groups, [0, *ends[:-1].tolist()], strict=False))
+    return [
+        table.slice(begins[own[0]] + first - int(starts[own[0]]), end - first) if end > first else table.slice(0, 0)
+        for own, (first, end) in zip(lie_in, spans, strict=True)
+    ]

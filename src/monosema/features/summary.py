@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from monosema.errors import InputError
+
 
 @dataclass(frozen=True)
 class ExampleOptions:
@@ -18,6 +20,11 @@ class ExampleOptions:
     """Activations drawn at random from each interval, of different contexts."""
     bins: int = 40
     """Bins of the histogram of activations."""
+
+    def __post_init__(self):
+        for name, least in (("strongest", 0), ("intervals", 1), ("each", 0), ("bins", 1)):
+            if (given := getattr(self, name)) < least:
+                raise InputError(f"{name} = {given} for a feature's examples", expected=f"at least {least}")
 
 
 class Pick(NamedTuple):
@@ -77,7 +84,7 @@ def summarise(
 def _bins(values: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
     """The bin of each value; the last one holds `high`."""
     scale = bins / (high - low) if high > low else 0.0
-    return np.minimum(((values - low) * scale).astype(np.int64), bins - 1)
+    return np.minimum(((values.astype(np.float64) - low) * scale).astype(np.int64), bins - 1)
 
 
 def _strongest(values: np.ndarray, contexts: np.ndarray, n: int) -> list[int]:
@@ -85,7 +92,7 @@ def _strongest(values: np.ndarray, contexts: np.ndarray, n: int) -> list[int]:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(contexts)) + 1])
     peaks = np.maximum.reduceat(values, starts)
     ends = np.append(starts[1:], len(values))
-    order = np.argsort(-peaks, kind="stable")[:n] if len(peaks) <= 8 * n else _largest(peaks, n)
+    order = np.argsort(-peaks, kind="stable")[:n] if n == 0 or len(peaks) <= 8 * n else _largest(peaks, n)
     return [int(starts[i] + values[starts[i] : ends[i]].argmax()) for i in order if peaks[i] > 0]
 
 

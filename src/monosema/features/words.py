@@ -12,8 +12,13 @@ AROUND = (8, 4)
 
 
 def strongest_tokens(summaries: Sequence[Summary], ids: np.ndarray, texts: TokenTexts) -> list[str]:
-    """The token that each feature is strongest on; empty if it never fires."""
-    return [texts([int(ids[s.examples[0].token])])[0] if s.examples else "" for s in summaries]
+    """The token that each feature is strongest on; empty if it never fires, or no example is kept."""
+    return [texts([int(ids[_strongest(s).token])])[0] if s.examples else "" for s in summaries]
+
+
+def _strongest(summary: Summary) -> Pick:
+    """The first of the strongest examples; of a feature that is never positive, the largest in absolute value."""
+    return max(summary.examples, key=lambda pick: (pick.group == 0, abs(pick.value)))
 
 
 def words_of(

@@ -12,7 +12,7 @@ from monosema.analysis.render import one_line
 from monosema.device import keep_freed_memory, pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.features import Activations, BuildOptions, FeatureStore, build_features
+from monosema.features import Activations, BuildOptions, FeatureStore, Place, build_features
 from monosema.features.export import EXPORTS
 from monosema.features.layout import INDEX
 from monosema.features.summary import ExampleOptions
@@ -172,7 +172,7 @@ def feature_values(store: FeatureStore, feature: int) -> dict[str, Any]:
     """What is known of a feature, as JSON values, the text around its examples among it."""
     row = store.feature(feature)
     values = {key: value for key, value in row.columns.items() if key not in ("words", "first_row")}
-    places = [store.place(pick["token"], *AROUND) for pick in row.examples]
+    places = store.places([pick["token"] for pick in row.examples], *AROUND)
     values["examples"] = [
         {**pick, "document": place.document, "context": place.context, "text": "".join(place.texts)}
         for pick, place in zip(row.examples, places, strict=True)
@@ -194,12 +194,14 @@ def feature_text(store: FeatureStore, feature: int, examples: int = 10) -> str:
         pairs = getattr(row, title)
         lines.append(f"  {title}: " + ("  ".join(f"{p['feature']} {p['figure']:+.2f}" for p in pairs) or "none"))
     strongest = [pick for pick in row.examples if pick["group"] == 0][:examples]
-    return "\n".join([*lines, *(_example_line(store, activations, pick["token"]) for pick in strongest)])
+    places = store.places([pick["token"] for pick in strongest], *AROUND)
+    for place, pick in zip(places, strongest, strict=True):
+        lines.append(_example_line(place, activations, pick["token"], store.index.context))
+    return "\n".join(lines)
 
 
-def _example_line(store: FeatureStore, activations: Activations, token: int) -> str:
-    place = store.place(token, *AROUND)
-    at = token - place.context * store.index.context - place.start
+def _example_line(place: Place, activations: Activations, token: int, length: int) -> str:
+    at = token - place.context * length - place.start
     texts = [one_line(text) for text in place.texts]
     texts[at] = f"«{texts[at]}»"
     value = activations.values[np.searchsorted(activations.tokens, token)]
