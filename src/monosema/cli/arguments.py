@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -39,16 +39,20 @@ def given(arguments: list[str]) -> set[str]:
 
 def field_docs(cls: type) -> dict[str, str]:
     """The docstring below each field of a dataclass and its bases."""
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__[:-1]):
-        if "__annotations__" not in vars(base):
-            continue
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        assert isinstance(definition, ast.ClassDef)
-        for statement, after in zip(definition.body, definition.body[1:], strict=False):
-            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
-                docs[ast.unparse(statement.target)] = inspect.cleandoc(ast.literal_eval(after.value))
-    return docs
+    bases = [base for base in reversed(cls.__mro__[:-1]) if "__annotations__" in vars(base)]
+    return {name: doc for base in bases for name, doc in _own_docs(base).items()}
+
+
+@cache
+def _own_docs(cls: type) -> Mapping[str, str]:
+    """Of the fields that a class adds; reading its source takes a while, and many recipes share their bases."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        ast.unparse(statement.target): inspect.cleandoc(ast.literal_eval(after.value))
+        for statement, after in zip(definition.body, definition.body[1:], strict=False)
+        if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr)
+    }
 
 
 @dataclass(frozen=True)
