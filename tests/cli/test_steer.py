@@ -28,6 +28,7 @@ def test_a_prompt_or_a_sweep_is_needed_and_features_that_exist(monosema: Command
     assert "--prompt, or --sweep" in monosema("steer", finished, "--features", 1, *both).refused()
     assert "a sweep of 2" in monosema("steer", finished, "--features", 1, 2, "--sweep", 1).refused()
     assert "feature 99999" in monosema("steer", finished, "--features", 99999, "--prompt", "a").refused()
-    assert "dictionary 'none'" in monosema(
-        "steer", finished, "--features", 1, "--prompt", "a", "--dictionary", "none"
-    ).refused()
+    assert (
+        "dictionary 'none'"
+        in monosema("steer", finished, "--features", 1, "--prompt", "a", "--dictionary", "none").refused()
+    )

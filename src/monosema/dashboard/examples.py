@@ -21,7 +21,7 @@ def example_groups(store: FeatureStore, feature: Feature, activations: Activatio
     picks: dict[int, list[dict[str, Any]]] = {}
     for pick in feature.examples:
         picks.setdefault(pick["group"], []).append(pick)
-    shown = [picks[number][: EACH if number else STRONGEST] for number in sorted(picks)]
+    shown = [_strongest_first(picks[number][: EACH if number else STRONGEST]) for number in sorted(picks)]
     made = iter(examples_at(store, activations, [pick["token"] for group in shown for pick in group]))
     found: list[Group] = []
     edges = np.linspace(feature.high, feature.low, store.index.intervals + 1).tolist()
@@ -31,12 +31,15 @@ def example_groups(store: FeatureStore, feature: Feature, activations: Activatio
             high, low, share = edges[number - 1], edges[number], feature.shares[number - 1]
             title = f"Interval {number} of {store.index.intervals}"
             note = "Drawn at random from this interval of activations, each from another context."
-            shown.sort(key=lambda pick: -pick["value"])
         else:
             high, low, share, title = None, None, None, "Strongest"
             note = "The contexts in which the feature is strongest, around its strongest token there."
         found.append({"title": title, "note": note, "low": low, "high": high, "share": share, "examples": examples})
     return found
+
+
+def _strongest_first(picks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(picks, key=lambda pick: -pick["value"])
 
 
 def examples_at(store: FeatureStore, activations: Activations, tokens: "Sequence[int]") -> "list[Example]":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMAT = "monosema-features/1"
 INDEX, TOKENS, ACTIVATIONS, FEATURES = "index.json", "tokens.parquet", "activations.parquet", "features.parquet"
 TOKEN_ROWS, ACTIVATION_ROWS, FEATURE_ROWS = 2**12, 2**17, 2**6
-"""Rows of a row group of each file: what is read at least, and unpacked."""
+"""Rows of a row group of each file, at most: what is read at least, and unpacked."""
 
 
 @dataclass(frozen=True)
