@@ -21,6 +21,8 @@ class ServeCommand:
     """A dictionary's folder or address, or a run's folder, whose dictionaries can then be compared."""
     dictionary: str | None = None
     """Which of a run's dictionaries; by default the first."""
+    compare: tuple[str, ...] = ()
+    """Folders of other dictionaries to compare with, which have feature stores."""
     host: str = "127.0.0.1"
     """Address to listen at; the default is reached from this machine alone."""
     port: int = 8430

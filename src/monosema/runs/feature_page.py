@@ -17,12 +17,15 @@ SHOWN = 100
 """Features that a page shows in full, where none are named."""
 
 
-def provider_of(folder: str | Path, name: str | None = None, **options: Any) -> StoreProvider:
+def provider_of(
+    folder: str | Path, name: str | None = None, compare: Sequence[str | Path] = (), **options: Any
+) -> StoreProvider:
     """What a page of one of a folder's dictionaries shows; the others are there to compare with.
 
     Args:
         folder: a dictionary's folder or address, or a run's.
         name: which of a run's dictionaries; by default the first.
+        compare: folders of further dictionaries to compare with, which have feature stores.
         options: those of `open_features`.
 
     Raises:
@@ -30,13 +33,13 @@ def provider_of(folder: str | Path, name: str | None = None, **options: Any) -> 
     """
     first = chosen_name(folder, name)
     providers = {one.name: _provider(one) for one in open_features(folder, **options)}
-    chosen = providers[first]
+    chosen = providers.pop(first)
+    for place in compare:
+        for one in open_features(place):
+            known = one.name == first or one.name in providers
+            providers[f"{place}: {one.name}" if known else one.name] = _provider(one)
     size = chosen.dictionary.spec.d_out
-    chosen.others = {
-        other: provider
-        for other, provider in providers.items()
-        if provider is not chosen and provider.dictionary.spec.d_out == size
-    }
+    chosen.others = {other: one for other, one in providers.items() if one.dictionary.spec.d_out == size}
     return chosen
 
 
@@ -73,13 +76,14 @@ def serve_folder(
     folder: str | Path,
     *,
     name: str | None = None,
+    compare: Sequence[str | Path] = (),
     host: str,
     port: int,
     ready: Callable[[str], object] | None = None,
     **options: Any,
 ) -> None:
     """Serves the page of a dictionary until it is interrupted; the arguments are those of `serve` and `provider_of`."""
-    serve(provider_of(folder, name, **options), host, port, ready=ready)
+    serve(provider_of(folder, name, compare, **options), host, port, ready=ready)
 
 
 def ensure_store(
