@@ -87,18 +87,27 @@ def test_a_folder_is_there_when_it_is_whole(tmp_path: Path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_folder_that_was_not_finished_leaves_nothing(tmp_path: Path, error: type[BaseException]):
-    with pytest.raises(error), folder_atomically(tmp_path / "folder") as temporary:
-        (temporary / "below").mkdir()
-        (temporary / "below" / "file").touch()
-        raise error
+    def write() -> None:
+        with folder_atomically(tmp_path / "folder") as temporary:
+            (temporary / "below").mkdir()
+            (temporary / "below" / "file").touch()
+            raise error
+
+    with pytest.raises(error):
+        write()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_came_into_being_meanwhile_is_left_alone(tmp_path: Path):
     path = tmp_path / "folder"
-    with pytest.raises(OSError, match="not empty"), folder_atomically(path) as temporary:
-        (temporary / "file").touch()
-        path.mkdir()
-        (path / "of somebody else").touch()
+
+    def write() -> None:
+        with folder_atomically(path) as temporary:
+            (temporary / "file").touch()
+            path.mkdir()
+            (path / "of somebody else").touch()
+
+    with pytest.raises(OSError, match="not empty"):
+        write()
     assert [entry.name for entry in path.iterdir()] == ["of somebody else"]
     assert list(tmp_path.iterdir()) == [path]

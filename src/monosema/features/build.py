@@ -21,6 +21,7 @@ from monosema.evaluation.rows import in_evaluation_mode
 from monosema.features.cofiring import cofiring
 from monosema.features.directions import describe, moved_logits, neighbour_column
 from monosema.features.layout import Index, write_index
+from monosema.features.sample import SpreadSample
 from monosema.features.sorting import ENTRIES, Sorter
 from monosema.features.store import FeatureStore
 from monosema.features.summary import ExampleOptions, Summary, summarise
@@ -32,8 +33,6 @@ from monosema.models import read
 from monosema.progress import progress
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
     from monosema.models import Readable
 
 _ROWS = 4096  # of activations, that are encoded at once
@@ -50,7 +49,8 @@ class BuildOptions:
     logits: int = 10
     """Tokens that each feature promotes most, and least."""
     cofiring_tokens: int = 2**17
-    """Tokens, spread over the text, on which features are counted to fire together."""
+    """Tokens, spread over the text, on which features are counted to fire together; at least half as many, if the text
+    has more."""
     context_batch: int = 16
     """Contexts that the model reads at once."""
     entries: int = ENTRIES
@@ -101,7 +101,7 @@ def build_features(
             seen = _read(dictionary, model, contexts, folder, sorter, tokens, options)
             counts = sorter.counts()
             summaries = _summarise(sorter, folder, seen, contexts.length, options.examples)
-        near = cofiring(_sampled(seen, dictionary.spec.width), options.neighbours)
+        near = cofiring(seen.sample.fires(), options.neighbours)
         ids, texts = np.concatenate(seen.ids), TokenTexts(model.tokenizer)
         described = describe(dictionary, model, neighbours=options.neighbours, logits=options.logits)
         columns = {
@@ -128,14 +128,12 @@ class _Block(NamedTuple):
 class _Seen:
     """What a pass over the text leaves behind, beside the sorted activations."""
 
+    sample: SpreadSample
     contexts: int = 0
     counted: int = 0
-    blocks: int = 0
     documents: list[np.ndarray] = field(default_factory=list)
     """Of each token."""
     ids: list[np.ndarray] = field(default_factory=list)
-    sample: list[RaggedCodes] = field(default_factory=list)
-    """The codes of tokens spread over the text."""
 
 
 def _read(
@@ -148,8 +146,8 @@ def _read(
     options: BuildOptions,
 ) -> _Seen:
     wanted = -(-tokens // contexts.length)
-    every = max(round(wanted * contexts.length / options.cofiring_tokens), 1)
-    seen, texts = _Seen(), TokenTexts(model.tokenizer)
+    seen = _Seen(SpreadSample(dictionary.spec.width, options.cofiring_tokens))
+    texts = TokenTexts(model.tokenizer)
     with TokenWriter(folder) as writer, progress("reading features", wanted * contexts.length, "tokens") as bar:
         while wanted > seen.contexts and (taken := _next(contexts, min(options.context_batch, wanted - seen.contexts))):
             ids = torch.stack([ids for ids, _ in taken])
@@ -158,9 +156,7 @@ def _read(
             for block in _blocks(dictionary, model, ids, seen.contexts):
                 sorter.add(block.codes, block.tokens)
                 seen.counted += len(block.tokens)
-                if seen.blocks % every == 0:
-                    seen.sample.append(block.codes)
-                seen.blocks += 1
+                seen.sample.add(block.codes)
             seen.documents.append(documents.ravel())
             seen.ids.append(ids.numpy().astype(np.int32).ravel())
             seen.contexts += len(taken)
@@ -203,16 +199,6 @@ def _summarise(sorter: Sorter, folder: Path, seen: _Seen, length: int, options: 
     return summaries
 
 
-def _sampled(seen: _Seen, width: int) -> "csr_array":
-    """Tokens × width, with a one wherever a feature fires."""
-    from scipy.sparse import csr_array
-
-    columns = np.concatenate([codes.columns.cpu().numpy() for codes in seen.sample])
-    counts = np.concatenate([codes.offsets.diff().cpu().numpy() for codes in seen.sample])
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    return csr_array((np.ones(len(columns), np.float32), columns, offsets), shape=(len(counts), width))
-
-
 def _index(
     dictionary: Dictionary,
     name: str | None,
@@ -240,5 +226,5 @@ def _index(
         width=dictionary.spec.width,
         bins=options.examples.bins,
         intervals=options.examples.intervals,
-        cofiring_tokens=sum(len(codes.offsets) - 1 for codes in seen.sample),
+        cofiring_tokens=len(seen.sample),
     )
