@@ -66,7 +66,7 @@ RECIPES: list[Recipe] = [
     TopKRecipe(k=4, aux=0.5, aux_k=2),
     TopKRecipe(k=4, aux=0.0),
     TopKRecipe(k=2, k_start=9, k_anneal=0.5, aux=0.0),
-    TopKRecipe(k=2, multi_topk=1 / 8),
+    TopKRecipe(k=1, k_start=2, multi_topk=1 / 8),
     TopKRecipe(k=4, aux=0.0, ghost=1.0),
     BatchTopKRecipe(k=4, aux=0.5),
     BatchTopKRecipe(k=4, k_start=8),

@@ -80,6 +80,15 @@ def test_the_controller_keeps_up_with_a_system_that_drifts(name: str):
     assert l0 == pytest.approx(25, rel=0.02)
 
 
+def test_the_controller_sees_a_moving_average_of_which_a_batch_is_a_tenth():
+    recipe, loss = L1Recipe(target_l0=25.0), loss_of(L1Recipe(target_l0=25.0), Moment(0, 100, 16))
+    first = recipe.pressure(Moment(0, 100, 16), 20.0, loss)
+    second = recipe.pressure(Moment(1, 100, 16, first), 40.0, loss)
+    assert first is not None
+    assert second is not None
+    assert (first.l0, second.l0) == (20.0, pytest.approx(22.0))
+
+
 def test_the_controller_stands_still_while_l0_cannot_answer():
     recipe = L1Recipe(target_l0=25.0, sparsity_warmup=0.1, resample_at=())
     first = recipe.pressure(Moment(0, 1000, 16), 400.0, loss_of(recipe, Moment(0, 1000, 16)))
