@@ -138,8 +138,9 @@ class FeatureStore:
         for i, rows in self._token_rows(spans, ["document", "id", "text"]):
             first = spans[i][0]
             document = rows.column("document")[tokens[i] - first].as_py()
-            ids, texts = (rows.column(name).to_pylist() for name in ("id", "text"))
-            found[i] = Place(begins[i] // length, first - begins[i], document, ids, texts)
+            ids, texts = rows.column("id"), rows.column("text").cast("string")  # as NumPy's, lists are made faster
+            lists = ids.to_numpy().tolist(), texts.to_numpy().tolist()
+            found[i] = Place(begins[i] // length, first - begins[i], document, *lists)
         return [found[i] for i in range(len(tokens))]
 
     def contexts_ids(self, contexts: Sequence[int]) -> np.ndarray:
@@ -215,7 +216,8 @@ def _rows(
         for first, end in spans
     ]
     groups = sorted({group for (first, end), own in zip(spans, lie_in, strict=True) for group in own if end > first})
-    table = file.read_row_groups(groups, None if columns is None else list(columns))
+    names = None if columns is None else list(columns)
+    table = file.read_row_groups(groups, names, use_threads=len(groups) > 1)  # one is read before threads are there
     ends = np.cumsum([starts[group + 1] - starts[group] for group in groups], dtype=np.int64)
     begins = dict(zip(groups, [0, *ends[:-1].tolist()], strict=False))
     return [
