@@ -22,7 +22,7 @@ ROOMS = (
 
 
 def _loaded(code: str) -> set[str]:
-    """Which of the heavy packages, and of those that the rooms stand on, an interpreter has loaded once it ran `code`."""
+    """Which heavy packages, and which that the rooms stand on, an interpreter has loaded once it ran `code`."""
     script = f"{code}\nimport sys\nprint(*(name for name in {(*HEAVY, *GROUND)} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return set(done.stdout.split())

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+UNFINISHED = ".*.tmp"
+"""What a writer that was killed leaves."""
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` on a temporary file beside `path`, flushes it to the disk and renames it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +54,7 @@ def folder_atomically(path: Path) -> Iterator[Path]:
 
 def remove_unfinished(folder: Path) -> None:
     """Deletes what writers that were killed have left half done in a folder; none may be writing."""
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(UNFINISHED):
         remove(path)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.activations.store.setup import files
 from tests.cli.conftest import Command
-from tests.cli.killed import ended, killed
+from tests.cli.killed import ended, ended_after_kills, killed
 from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
@@ -81,10 +81,9 @@ def test_killed_at_random_points_a_store_ends_with_the_same_bytes(harvest: list[
         harvest[harvest.index(name) + 1] = value
     ended([*harvest, "--out", str(tmp_path / "whole")])
     parts, draw = tmp_path / "parts", random.Random(0)
-    for kill in range(KILLS):
-        command = [*harvest, "--out", str(parts), *(["--resume"] if kill else [])]
-        killed(command, lambda: len(list(parts.glob("shard-*"))), 0.05, draw)
-    ended([*harvest, "--out", str(parts), "--resume"])
+    command, shards = [*harvest, "--out", str(parts)], lambda: len(list(parts.glob("shard-*")))
+    assert killed(command, shards, 0.05, draw)
+    ended_after_kills(KILLS - 1, [*command, "--resume"], shards, 0.05, draw)
     assert files(parts) == files(tmp_path / "whole")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.killed import ended, killed
+from tests.cli.killed import ended, ended_after_kills
 from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
@@ -52,9 +52,7 @@ def test_killed_at_random_points_a_run_ends_with_the_same_bits(
     parts, draw = tmp_path / "parts", random.Random(len(read))
     ended(["train", *each, "--out", str(tmp_path / "whole")])
     command = ["train", *each, "--out", str(parts), "--resume"]
-    for _ in range(KILLS):
-        killed(command, lambda: log_of(parts), 0.2, draw)
-    ended(command)
+    assert ended_after_kills(KILLS, command, lambda: log_of(parts), 0.2, draw)
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 

@@ -218,7 +218,19 @@ def test_an_earlier_run_is_replaced_only_when_asked_and_only_by_one_that_can_beg
     assert load_yaml(RunConfig, out / "config.yaml").seed == 1
 
 
-@pytest.mark.parametrize("content", ["notes.txt", "config.yaml"])
+@pytest.mark.parametrize("left", [(), ("metrics.jsonl",), ("metrics.jsonl", ".config.yaml.123.tmp")])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_was_killed_while_it_made_its_folder_can_begin_again(
+    vectors: Path, tmp_path: Path, left: tuple[str, ...], resume: bool
+):
+    (tmp_path / "out").mkdir()
+    for name in left:
+        (tmp_path / "out" / name).touch()
+    run(small_run(activations=str(vectors)), tmp_path / "out", resume=resume)
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("content", ["notes.txt", "config.yaml", "metrics.jsonl"])
 def test_a_folder_that_holds_no_run_is_never_replaced(vectors: Path, tmp_path: Path, content: str):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / content).write_text("precious")

@@ -11,7 +11,7 @@ from typing import Any
 
 from monosema.config import dump_yaml, to_dict
 from monosema.errors import InputError
-from monosema.files import write_json, write_tensors
+from monosema.files import UNFINISHED, write_json, write_tensors
 from monosema.runs.config import RunConfig
 from monosema.runs.data import Data, as_in_its_store, open_data
 from monosema.runs.folder import CHECKPOINTS, CONFIG, LOG, METRICS
@@ -108,7 +108,7 @@ def _run(config: RunConfig, out: Path, overwrite: bool, resume: bool, processes:
 
 
 def _check_free(out: Path, overwrite: bool, resume: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and _holds_nothing(out)):
         return
     if not ((out / CONFIG).is_file() and (out / LOG).is_file()):
         raise InputError(f"{out} exists and is not a run's folder", expected="a new or empty folder")
@@ -120,6 +120,12 @@ def _check_free(out: Path, overwrite: bool, resume: bool) -> None:
             expected="a new or empty folder",
             hint="--resume goes on with it, --overwrite replaces it",
         )
+
+
+def _holds_nothing(out: Path) -> bool:
+    """Whether a folder is empty, or has only what a run leaves that is killed while it makes its folder."""
+    there = {path for path in out.iterdir() if not path.match(UNFINISHED)}
+    return not there or (there == {out / LOG} and (out / LOG).stat().st_size == 0)
 
 
 def _check_extras(config: RunConfig) -> None:
