@@ -45,6 +45,7 @@ class TokenTexts:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase | None"):
         self._tokenizer = tokenizer
         self._known: dict[int, str] = {}
+        self._incomplete: set[int] = set()  # of the known: those that may be a text with their neighbours alone
         self._lead: list[int] = []
         if tokenizer is not None:  # before which others are decoded, as some tokenizers drop the space of a first word
             self._lead = list(tokenizer.encode("a", add_special_tokens=False))[-1:]
@@ -53,9 +54,15 @@ class TokenTexts:
         """The text of each token; joined, they are the text of all."""
         if self._tokenizer is None:
             return token_strings(None, ids)
-        texts = [self._of(i) for i in ids]
+        known = self._known
+        texts = [known[i] if i in known else self._decoded(i) for i in ids]
+        return texts if self._incomplete.isdisjoint(ids) else self._joined(ids, texts)
+
+    def _joined(self, ids: Sequence[int], texts: list[str]) -> list[str]:
+        """The texts, with those of neighbours that are a text together."""
+        assert self._tokenizer is not None
         first = 0
-        while first < len(ids):  # neighbours that are no text by themselves may be one together
+        while first < len(ids):
             last = first
             while last < len(ids) and _INCOMPLETE in texts[last]:
                 last += 1
@@ -64,7 +71,9 @@ class TokenTexts:
             first = max(last, first + 1)
         return texts
 
-    def _of(self, token: int) -> str:
-        if token not in self._known:
-            self._known[token] = token_strings(self._tokenizer, [*self._lead, token], len(self._lead))[0]
-        return self._known[token]
+    def _decoded(self, token: int) -> str:
+        text = token_strings(self._tokenizer, [*self._lead, token], len(self._lead))[0]
+        self._known[token] = text
+        if _INCOMPLETE in text:
+            self._incomplete.add(token)
+        return text

@@ -71,14 +71,17 @@ def summarise(
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     counts = np.bincount(_bins(values, low, high, options.bins), minlength=options.bins)
     interval = options.intervals - 1 - _bins(values, low, high, options.intervals)
-    shares = np.bincount(interval, minlength=options.intervals) / len(values)
-    places = _strongest(values, tokens // length, options.strongest)
-    picks = [Pick(0, int(tokens[i]), float(values[i])) for i in places]
+    of_interval = np.bincount(interval, minlength=options.intervals)
+    contexts = tokens // np.int32(length)
+    places = [(0, place) for place in _strongest(values, contexts, options.strongest)]
     draw = np.random.default_rng(feature)
-    for number in range(options.intervals):
-        chosen = _drawn(np.flatnonzero(interval == number), tokens // length, options.each, draw)
-        picks += [Pick(number + 1, int(tokens[i]), float(values[i])) for i in chosen]
-    return Summary(float(values.mean(dtype=np.float64)), low, high, counts, shares, tuple(picks))
+    for number in np.flatnonzero(of_interval).tolist():
+        drawn = _drawn(np.flatnonzero(interval == number), contexts, options.each, draw)
+        places += [(number + 1, place) for place in drawn]
+    chosen = [place for _, place in places]
+    shown = zip(places, tokens[chosen].tolist(), values[chosen].tolist(), strict=True)
+    picks = tuple(Pick(group, token, value) for (group, _), token, value in shown)
+    return Summary(float(values.mean(dtype=np.float64)), low, high, counts, of_interval / len(values), picks)
 
 
 def _bins(values: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
@@ -89,11 +92,12 @@ def _bins(values: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
 
 def _strongest(values: np.ndarray, contexts: np.ndarray, n: int) -> list[int]:
     """Places of the largest value of a context, of the `n` contexts where that is largest; of equal ones the first."""
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(contexts)) + 1])
+    starts = np.concatenate([[0], np.flatnonzero(contexts[1:] != contexts[:-1]) + 1])
     peaks = np.maximum.reduceat(values, starts)
-    ends = np.append(starts[1:], len(values))
     order = np.argsort(-peaks, kind="stable")[:n] if n == 0 or len(peaks) <= 8 * n else _largest(peaks, n)
-    return [int(starts[i] + values[starts[i] : ends[i]].argmax()) for i in order if peaks[i] > 0]
+    order = order[peaks[order] > 0]
+    begins, ends = starts[order].tolist(), np.append(starts, len(values))[order + 1].tolist()
+    return [begin + int(values[begin:end].argmax()) for begin, end in zip(begins, ends, strict=True)]
 
 
 def _largest(peaks: np.ndarray, n: int) -> np.ndarray:
@@ -105,6 +109,8 @@ def _largest(peaks: np.ndarray, n: int) -> np.ndarray:
 
 def _drawn(places: np.ndarray, contexts: np.ndarray, n: int, draw: np.random.Generator) -> list[int]:
     """Some places, at most one of a context, the first drawn of each."""
-    some = draw.choice(places, min(len(places), 4 * n), replace=False) if len(places) else places
-    _, first = np.unique(contexts[some], return_index=True)
-    return [int(some[i]) for i in np.sort(first)[:n]]
+    some = draw.choice(places, min(len(places), 4 * n), replace=False)
+    first: dict[int, int] = {}
+    for context, place in zip(contexts[some].tolist(), some.tolist(), strict=True):
+        first.setdefault(context, place)
+    return list(first.values())[:n]

@@ -1,6 +1,6 @@
 """The words that a feature can be found by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,14 +29,17 @@ def words_of(
     Of the strongest examples these are some tokens, of others their own.
     """
     return [
-        "\n".join([*("".join(texts(_around(pick, ids, length))) for pick in s.examples), *moved])
+        "\n".join([*("".join(texts(around)) for around in _around(s.examples, ids, length)), *moved])
         for s, moved in zip(summaries, logits, strict=True)
     ]
 
 
-def _around(pick: Pick, ids: np.ndarray, length: int) -> list[int]:
-    if pick.group:
-        return [int(ids[pick.token])]
-    begin = pick.token // length * length
-    start, end = max(pick.token - AROUND[0], begin), min(pick.token + AROUND[1] + 1, begin + length)
-    return ids[start:end].tolist()
+def _around(picks: Sequence[Pick], ids: np.ndarray, length: int) -> Iterator[list[int]]:
+    """The token ids of each example's line."""
+    own = ids[[pick.token for pick in picks]].tolist() if picks else []
+    for (group, token, _), alone in zip(picks, own, strict=True):
+        if group:
+            yield [alone]
+        else:
+            begin = token // length * length
+            yield ids[max(token - AROUND[0], begin) : min(token + AROUND[1] + 1, begin + length)].tolist()

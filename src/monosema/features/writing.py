@@ -150,4 +150,4 @@ def write_features(folder: Path, columns: dict[str, Any]) -> None:
 
 def valid(text: str) -> str:
     """The text without halves of surrogate pairs, which UTF-8 cannot hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
