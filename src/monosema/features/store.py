@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,10 @@ from monosema.features.layout import (
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
+
+
+KEPT = 64
+"""Row groups of tokens that are kept in memory: a million tokens."""
 
 
 class Activations(NamedTuple):
@@ -68,6 +72,8 @@ class FeatureStore:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.index = read_index(self.folder)
+        self._feature_group = lru_cache(maxsize=2)(self._read_feature_group)
+        self._token_group = lru_cache(maxsize=KEPT)(self._read_token_group)
         for name in (TOKENS, ACTIVATIONS, FEATURES):
             if not (self.folder / name).is_file():
                 raise InputError(
@@ -85,7 +91,7 @@ class FeatureStore:
         """
         if not 0 <= index < self.index.width:
             raise InputError(f"feature {index}", expected=f"0 to {self.index.width - 1}, as the store has")
-        table = self._features.read_row_group(index // FEATURE_ROWS)
+        table = self._feature_group(index // FEATURE_ROWS)
         (row,) = table.slice(index % FEATURE_ROWS, 1).to_pylist()
         return Feature(index, row)
 
@@ -149,9 +155,17 @@ class FeatureStore:
         return np.concatenate([[0], np.cumsum([meta.row_group(i).num_rows for i in range(meta.num_row_groups)])])
 
     def _token_rows(self, first: int, count: int) -> "pa.Table":
+        import pyarrow as pa
+
         groups = range(first // TOKEN_ROWS, (first + count - 1) // TOKEN_ROWS + 1)
-        found = self._tokens.read_row_groups(list(groups), ["document", "id", "text"])
+        found = pa.concat_tables([self._token_group(group) for group in groups])
         return found.slice(first - groups[0] * TOKEN_ROWS, count)
+
+    def _read_token_group(self, group: int) -> "pa.Table":
+        return self._tokens.read_row_group(group, ["document", "id", "text"])
+
+    def _read_feature_group(self, group: int) -> "pa.Table":
+        return self._features.read_row_group(group)
 
     @staticmethod
     def _rows(file: "ParquetFile", starts: np.ndarray, first: int, count: int, columns: Sequence[str]) -> "pa.Table":
