@@ -4,10 +4,11 @@
     python benchmarks/dashboards.py --store-only --tokens 1_000_000     # seconds of each part of our store
 
 A TopK dictionary of 4,096 features of the embedded model's residual stream behind layer 2, trained here if none is
-given; SAEDashboard reads it as `monosema convert --to saelens` writes it, on a `HookedTransformer` with the same weights
-and the same contexts. Ours makes the store of all features and the page of some; SAEDashboard's time does not depend on
-how many features there are in all, so it is measured on these. Every library in a process of its own.
-docs/quality.md says how to install the peers; SAEDashboard is `sae-dashboard`, installed with `--no-deps`.
+given; SAEDashboard reads it as `monosema convert --to saelens` writes it, on a `HookedTransformer` with the same
+weights and the same contexts. Ours makes the store of all features and the page of some, without what the model has to be run
+for again, which SAEDashboard does not show; its own time is that of these features. Text is read and tokenised in our
+time alone. Every library in a process of its own; docs/quality.md says how to install the peers, and SAEDashboard is
+`sae-dashboard`, installed with `--no-deps`.
 """
 
 import argparse
@@ -97,7 +98,9 @@ def show(found: dict[str, Any], settings: argparse.Namespace) -> None:
     for library, figures in found["libraries"].items():
         rate, ours = figures["features_per_second"], found["libraries"]["ours"]["features_per_second"]
         ratio = "" if library == "ours" else f"   monosema {ours / rate:.1f} ×"
-        print(f"{NAMES[library]:16}{figures['seconds']:10.1f} s{rate:12.2f} features/s{figures['peak_gib']:8.2f} GiB{ratio}")
+        print(
+            f"{NAMES[library]:16}{figures['seconds']:10.1f} s{rate:12.2f} features/s{figures['peak_gib']:8.2f} GiB{ratio}"
+        )
     if "activations_of_the_features" in found:
         print(f"activations of the first {settings.features} features: {found['activations_of_the_features']}")
     print("seconds of the parts of ours:")
@@ -108,7 +111,7 @@ def show(found: dict[str, Any], settings: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
-    parser.add_argument("--dictionary", type=Path, help="a dictionary of ours of resid_post.2; by default one is trained")
+    parser.add_argument("--dictionary", type=Path, help="one of resid_post.2; by default it is trained")
     parser.add_argument("--tokens", type=int, default=65_536)
     parser.add_argument("--context", type=int, default=128)
     parser.add_argument("--features", type=int, default=256, help="that a page shows, and SAEDashboard is measured on")

@@ -2,8 +2,8 @@
 
     python dashboards_worker.py '{"library": "ours", "dictionary": FOLDER, "tokens": 65536, "context": 128, ...}'
 
-A turn of ours builds the feature store of all features and writes the page of some; a turn of SAEDashboard makes the data
-of these and writes its page.
+A turn of ours builds the feature store of all features and writes the page of some; a turn of SAEDashboard makes the
+data of these and writes its page.
 """
 
 # pyright: reportMissingImports=false
@@ -24,7 +24,7 @@ from versus.turns import serve
 
 POINT = "blocks.2.hook_resid_post"
 WINDOW = 4
-"""Contexts are shuffled among so many times the tokens that are read; of a million, as `monosema features build` does."""
+"""Contexts are shuffled among so many times the tokens that are read; with a million, as `features build` does."""
 MINIBATCH = 64
 """Contexts that SAEDashboard reads at once: its default."""
 

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 DIGITS = 4  # significant ones; a page shows three
+_AS_IT_IS = {str, int, bool, type(None)}
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -23,12 +24,14 @@ def _rounded(value: Any) -> Any:
         return _number(value)
     if isinstance(value, dict):
         return {key: _rounded(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(entry) for entry in value]
+    if isinstance(value, (list, tuple)):  # most entries need no call
+        return [entry if type(entry) in _AS_IT_IS else _rounded(entry) for entry in value]
     return value
 
 
 def _number(value: float) -> float | int | None:
+    if not value:
+        return 0
     if not math.isfinite(value):
         return None
     short = float(f"{value:.{DIGITS}g}")
