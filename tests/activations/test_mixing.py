@@ -64,6 +64,18 @@ def test_a_repeated_text_is_read_once_for_each_window_in_a_new_order(model):
     assert any(not torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_each_window_has_an_order_of_its_own(model):
+    size, orders = 20, set()
+    stream = mixed(model, size * LENGTH)
+    for _ in range(4):
+        positions = []
+        for _ in range(size):
+            positions.append(stream.position)
+            next(stream)
+        orders.add(tuple(sorted(range(size), key=positions.__getitem__)))
+    assert len(orders) == 4
+
+
 @pytest.mark.parametrize("taken", [0, 1, 25, 60])
 def test_a_stream_goes_on_exactly_where_its_state_was_taken(model, taken: int):
     stream = mixed(model, 20 * LENGTH)

@@ -142,6 +142,15 @@ def test_outlier_norms_are_left_out_at_every_hook_point(model, tokenizer, docume
     assert len(kept["mlp_out.1"]) == len(ids)
 
 
+def test_the_norm_that_is_kept_is_that_of_the_tokens_that_are(model, tokenizer, source_of):
+    """Half of all tokens are special ones, with next to no norm."""
+    with torch.no_grad():
+        model.module.get_input_embeddings().weight[tokenizer.bos_token_id] *= 1e-3
+    _, ids = direct(model, tokenizer, ["x"] * 200)
+    rows = joined(list(source_of(["x"] * 200, points=["resid_pre.0"], batch_size=1, keep=Keep())))
+    assert len(rows["resid_pre.0"]) == (ids != tokenizer.bos_token_id).sum()
+
+
 def test_the_buffers_memory_is_stated_and_bounded(source_of):
     source = source_of(repeat=True)
     stated = source.bytes

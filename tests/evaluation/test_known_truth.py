@@ -73,24 +73,24 @@ def test_duplicates_and_uniqueness_of_hand_made_directions():
 
 
 def hand_made() -> tuple[Tensor, Tensor, Matching]:
-    true = torch.tensor([[1.0, 0.0], [2.0, 3.0], [0.0, 0.0], [4.0, 0.0]])
-    learned = torch.tensor([[0.0, 0.5], [0.0, 1.0], [0.0, 9.0], [1.0, 0.0]])
+    true = torch.tensor([[1.0, 0.0], [2.0, 3.0], [0.0, 0.0], [4.0, 0.0], [0.0, 0.0]])
+    learned = torch.tensor([[0.0, 0.5], [0.0, 1.0], [0.0, 9.0], [1.0, 0.0], [0.0, 9.0]])
     return true, learned, Matching(torch.tensor([0, 1]), torch.tensor([1, 0]), torch.ones(2))
 
 
 def test_precision_recall_and_shrinkage_are_those_counted_by_hand():
     sums = firing_sums(*hand_made(), norms=torch.tensor([1.0, 2.0]))
-    assert sums.precision().tolist() == pytest.approx([2 / 3, 0])
+    assert sums.precision().tolist() == pytest.approx([2 / 4, 0])
     assert sums.recall().tolist() == pytest.approx([2 / 3, 0])
-    assert sums.f1().tolist() == pytest.approx([2 / 3, 0])
+    assert sums.f1().tolist() == pytest.approx([4 / 7, 0])
     assert sums.shrinkage()[0].item() == pytest.approx(2 * 1.5 / 3)
     assert sums.shrinkage()[1].isnan()
-    assert (sums.active, sums.true_active) == (4, 4)
+    assert (sums.active, sums.true_active) == (5, 4)
 
 
 def test_features_that_never_fire_have_neither_precision_nor_recall():
     _, learned, matching = hand_made()
-    sums = firing_sums(torch.zeros(4, 2), torch.zeros_like(learned), matching, torch.ones(2))
+    sums = firing_sums(torch.zeros(5, 2), torch.zeros_like(learned), matching, torch.ones(2))
     for values in (sums.precision(), sums.recall(), sums.f1()):
         assert values.tolist() == [0, 0]
 

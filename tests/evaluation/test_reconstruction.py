@@ -39,6 +39,11 @@ def test_predicting_the_mean_explains_nothing(mean: float):
     assert m.fve_legacy == pytest.approx(0, abs=1e-12)
 
 
+def test_the_mean_over_tokens_leaves_out_those_at_the_mean_activation():
+    x = torch.tensor([[-1.0, 2.0], [0.0, 0.0], [1.0, -2.0]])
+    assert metrics(x, 0.5 * x).fve_legacy == pytest.approx(1 - 0.5**2)
+
+
 def test_variance_keeps_its_precision_far_from_zero():
     noise, error = torch.randn(500, 7).double(), 0.3 * torch.randn(500, 7).double()
     near, far = metrics(noise, noise + error), metrics(noise + 1e6, noise + 1e6 + error)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from monosema.kernels import RaggedCodes, SparseCodes, encode_above, encode_batch_topk, encode_topk, parts
+from monosema.kernels.encode import enough_entries
 from tests.kernels.strategies import quick
 
 Case = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -90,6 +91,21 @@ def test_encode_batch_topk_is_the_largest_of_the_batch_whatever_the_guess(
     case: Case, data: st.DataObject, guess: float
 ):
     check_batch_topk(case, data.draw(st.integers(1, len(case[2]))), guess)
+
+
+@pytest.mark.parametrize("guess", [0.4, 0.5, 0.52])
+def test_a_guess_that_is_about_right_costs_one_product(guess: float):
+    values = torch.linspace(0, 1, 101)
+    bounds = []
+
+    def look(bound: float) -> tuple[RaggedCodes, int]:
+        bounds.append(bound)
+        kept = values[values > bound]
+        return RaggedCodes(torch.tensor([0, len(kept)]), torch.arange(len(kept)), kept, 101), len(kept)
+
+    codes, count = enough_entries(look, 51, guess)
+    assert len(bounds) == 1
+    assert count == len(codes.values) >= 51
 
 
 def test_without_a_shift_the_input_is_taken_as_it_is():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from monosema.errors import InputError
 from monosema.recipes import Loss, Moment, Pressure, recipes
 from monosema.recipes.april_l1 import AprilL1Recipe
+from monosema.recipes.entropy import code_entropy
 from monosema.recipes.exchange import Forward
 from monosema.recipes.jumprelu import JumpReLURecipe
 from monosema.recipes.l1 import L1Recipe
@@ -133,6 +135,20 @@ def test_each_fall_of_the_exponent_keeps_the_size_of_the_penalty():
         before = recipe.coefficient(moment) * loss.terms["penalty"].item()
         assert pressure.coefficient * then.terms["penalty"].item() == pytest.approx(before, rel=1e-5)
     assert changes == 2
+
+
+@pytest.mark.parametrize(("sparsity", "after_a_fifth"), [(2.0, 0.2), ("auto", 1.0)])
+def test_where_a_goal_is_sought_the_warm_up_is_over_after_a_fifth_of_the_run(sparsity: Any, after_a_fifth: float):
+    recipe = L1Recipe(sparsity=sparsity, sparsity_warmup=1.0)
+    start = recipe.start_pressure().coefficient
+    assert recipe.coefficient(Moment(20, 100, 16)) == pytest.approx(after_a_fifth * start)
+    assert recipe.coefficient(Moment(10, 100, 16)) == pytest.approx(after_a_fifth / 2 * start)
+
+
+def test_rows_without_features_have_no_entropy_and_count_in_the_mean():
+    batch, f = one_row(), torch.rand(1, 5)
+    two = batch._replace(x=batch.x.expand(2, -1))
+    torch.testing.assert_close(code_entropy(two, torch.cat([f, 0 * f])), code_entropy(batch, f) / 2)
 
 
 def one_row() -> Forward:

@@ -11,6 +11,7 @@ from monosema.dictionaries import Bounded, Dictionary, Spec
 from monosema.errors import InputError
 from monosema.recipes import recipes
 from monosema.training import Learner, NonFiniteLoss
+from monosema.training.parts import gradient_norm
 from tests.same import same
 from tests.training.setup import BATCH, autoencoder, batches, blocks, data, learner, recipe, transcoder
 
@@ -43,6 +44,13 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(name: str, spec_
     for batch in stream[5:]:
         assert whole.step(batch) == resumed.step(batch)
     assert same(whole.state_dict(), resumed.state_dict())
+
+
+def test_batches_that_were_left_out_are_counted_on_behind_a_resume():
+    one, other = learner(recipe("topk")), learner(recipe("topk"))
+    one.skip()
+    other.load_state_dict(one.state_dict())
+    assert other.skip() == one.skip() == {"tokens": 2 * BATCH, "skipped": 2}
 
 
 def test_loading_a_state_shares_no_memory_with_it():
@@ -203,6 +211,21 @@ def test_metrics_say_what_happened():
     assert metrics["dead"] == 0
     assert metrics["lr"] == 0.01
     assert student.step(batch)["tokens"] == 2 * BATCH
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1e3])
+def test_a_gradient_that_is_too_long_is_shortened_to_the_bound_and_no_other(clip: float, monkeypatch):
+    student = learner(recipe("april_l1", grad_clip=clip))
+    used, step = [], student.optimisers.step
+
+    def watched(lr: float) -> None:
+        used.append(gradient_norm(student.dictionary).item())
+        step(lr)
+
+    monkeypatch.setattr(student.optimisers, "step", watched)
+    length = student.step(batches(1)[0])["grad_norm"]
+    assert 1e-3 < length < 1e3
+    assert used == [pytest.approx(min(clip, length))]
 
 
 def test_features_count_as_dead_after_their_window_and_not_after_firing():
