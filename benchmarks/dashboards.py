@@ -5,10 +5,10 @@
 
 A TopK dictionary of 4,096 features of the embedded model's residual stream behind layer 2, trained here if none is
 given; SAEDashboard reads it as `monosema convert --to saelens` writes it, on a `HookedTransformer` with the same
-weights and the same contexts. Ours makes the store of all features and the page of some, without what the model has to be run
-for again, which SAEDashboard does not show; its own time is that of these features. Text is read and tokenised in our
-time alone. Every library in a process of its own; docs/quality.md says how to install the peers, and SAEDashboard is
-`sae-dashboard`, installed with `--no-deps`.
+weights and the same contexts. Ours makes the store of all features and the page of some, without what the model has to
+be run for again, which SAEDashboard does not show; its own time is that of these features. Text is read and tokenised
+in our time alone. Every library in a process of its own; docs/quality.md says how to install the peers, and
+SAEDashboard is `sae-dashboard`, installed with `--no-deps`.
 """
 
 import argparse
@@ -98,9 +98,8 @@ def show(found: dict[str, Any], settings: argparse.Namespace) -> None:
     for library, figures in found["libraries"].items():
         rate, ours = figures["features_per_second"], found["libraries"]["ours"]["features_per_second"]
         ratio = "" if library == "ours" else f"   monosema {ours / rate:.1f} ×"
-        print(
-            f"{NAMES[library]:16}{figures['seconds']:10.1f} s{rate:12.2f} features/s{figures['peak_gib']:8.2f} GiB{ratio}"
-        )
+        taken = f"{figures['seconds']:10.1f} s{rate:12.2f} features/s{figures['peak_gib']:8.2f} GiB"
+        print(f"{NAMES[library]:16}{taken}{ratio}")
     if "activations_of_the_features" in found:
         print(f"activations of the first {settings.features} features: {found['activations_of_the_features']}")
     print("seconds of the parts of ours:")
