@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> None:
     """Writes the page, and says where it is."""
     options = vars(parse(DashboardCommand, arguments, "dashboard"))
     text, tokens = options.pop("text"), options.pop("tokens")
+    name = options.pop("dictionary")
     store = {key: options[key] for key in ("folder", "out", "model", "device")}
-    ensure_store(**store, text=text, tokens=tokens, say=partial(print, file=sys.stderr))
-    print(write_folder_page(options.pop("folder"), options.pop("features"), name=options.pop("dictionary"), **options))
+    ensure_store(**store, name=name, alone=True, text=text, tokens=tokens, say=partial(print, file=sys.stderr))
+    print(write_folder_page(options.pop("folder"), options.pop("features"), name=name, **options))

@@ -10,7 +10,7 @@ from monosema.dashboard.provider import StoreProvider
 from monosema.errors import InputError
 from monosema.features.layout import INDEX
 from monosema.runs.evaluate import dictionaries_in
-from monosema.runs.features import Opened, build_folder, open_features, store_places
+from monosema.runs.features import build_folder, first_named, open_features, store_places
 
 PAGE = "features.html"
 SHOWN = 100
@@ -28,22 +28,13 @@ def provider_of(folder: str | Path, name: str | None = None, **options: Any) -> 
     Raises:
         InputError: there is no such dictionary, or no feature store of one.
     """
-    opened = open_features(folder, **options)
-    if name is not None and name not in [one.name for one in opened]:
-        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(one.name for one in opened)}")
-    providers = {one.name: _provider(one) for one in opened}
-    chosen = providers[name or opened[0].name]
-    size = chosen.dictionary.spec.d_out
-    chosen.others = {
-        other: provider
-        for other, provider in providers.items()
-        if provider is not chosen and provider.dictionary.spec.d_out == size
-    }
+    opened = open_features(folder, name=name, **options)
+    size = opened[0].dictionary.spec.d_out
+    providers = {one.name: StoreProvider(one.store, one.dictionary, one.model) for one in opened}
+    others = {one.name: providers[one.name] for one in opened[1:] if one.dictionary.spec.d_out == size}
+    chosen = providers[opened[0].name]
+    chosen.others = others
     return chosen
-
-
-def _provider(one: Opened) -> StoreProvider:
-    return StoreProvider(one.store, one.dictionary, one.model)
 
 
 def write_folder_page(
@@ -63,7 +54,7 @@ def write_folder_page(
         name: which of a run's dictionaries; by default the first.
         options: those of `open_features`.
     """
-    provider = provider_of(folder, name, **options)
+    provider = provider_of(folder, name, alone=True, **options)
     chosen = spread(provider, SHOWN) if features is None else parse_features(features, len(provider.store))
     return write_page(page or provider.store.folder.parent / PAGE, provider, chosen)
 
@@ -81,19 +72,35 @@ def serve_folder(
     serve(provider_of(folder, name, **options), host, port, ready=ready)
 
 
-def ensure_store(folder: str | Path, say: Callable[[str], object], **options: Any) -> None:
+def ensure_store(
+    folder: str | Path,
+    say: Callable[[str], object],
+    *,
+    name: str | None = None,
+    alone: bool = False,
+    out: Path | None = None,
+    **options: Any,
+) -> None:
     """Builds the feature stores of a folder's dictionaries if one is missing, after saying so.
 
     Args:
-        folder: a dictionary's folder or address, or a run's.
+        folder: a dictionary's folder or address, or a run's folder.
         say: told what is done.
+        name: of the dictionary that will be shown; by default the first.
+        alone: no other will be.
+        out: where the stores are, or are to be.
         options: those of `build_folder`.
+
+    Raises:
+        InputError: there is no such dictionary, or what `build_folder` refuses.
     """
-    places = store_places(folder, list(dictionaries_in(folder)), options.get("out"))
-    missing = [name for name, place in places.items() if not (place / INDEX).is_file()]
+    store_places(folder, [], out)  # before anything is downloaded
+    names = first_named(list(dictionaries_in(folder)), name)
+    places = store_places(folder, names, out)
+    missing = [name for name in names[: 1 if alone else None] if not (places[name] / INDEX).is_file()]
     if missing:
         say(f"no feature store of {', '.join(missing)} yet: reading text to make it (monosema features build)")
-        build_folder(folder, only=missing, **options)
+        build_folder(folder, only=missing, out=out, **options)
 
 
 def spread(provider: StoreProvider, n: int) -> list[int]:
