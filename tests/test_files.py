@@ -111,3 +111,23 @@ def test_a_folder_that_came_into_being_meanwhile_is_left_alone(tmp_path: Path):
         write()
     assert [entry.name for entry in path.iterdir()] == ["of somebody else"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_replaced_stays_until_the_new_one_is_whole(tmp_path: Path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+
+    def write(fail: bool) -> None:
+        with folder_atomically(path, replace=True) as temporary:
+            (temporary / "new").touch()
+            assert [entry.name for entry in path.iterdir()] == ["old"]
+            if fail:
+                raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        write(fail=True)
+    assert [entry.name for entry in path.iterdir()] == ["old"]
+    write(fail=False)
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [path]

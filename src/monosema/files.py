@@ -35,18 +35,27 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def folder_atomically(path: Path) -> Iterator[Path]:
+def folder_atomically(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path` to write into, which becomes `path` at the end, or is deleted after an error.
 
+    Args:
+        path: of the folder.
+        replace: what is at `path` stays until the end, and is then deleted.
+
     Raises:
-        OSError: at the end, something is at `path`.
+        OSError: at the end, something is at `path` that is not to be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.mkdir()
     try:
         yield temporary
-        temporary.rename(path)
+        if replace and path.exists():
+            old = path.rename(path.with_name(f".{path.name}.{os.getpid()}.old.tmp"))
+            temporary.rename(path)
+            remove(old)
+        else:
+            temporary.rename(path)
     finally:
         if temporary.exists():
             remove(temporary)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monosema.dashboard import application, write_page
+from monosema.dashboard.contract import Provider
 from tests.dashboard.made_up import MadeUp
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def watched(new_page: Callable[..., Watched]) -> Watched:
 
 
 @contextmanager
-def serving(provider: MadeUp) -> Iterator[str]:
+def serving(provider: Provider) -> Iterator[str]:
     """The address at which a provider's page is served."""
     import uvicorn
 

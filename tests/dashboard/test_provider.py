@@ -84,8 +84,8 @@ def examples(groups: list[contract.Group]) -> Iterator[contract.Example]:
 
 def lists_agree(example: contract.Example) -> None:
     n = len(example["tokens"])
-    assert all(len(example[name]) == n for name in ("values", "next"))
-    assert all(example[name] is None or len(example[name]) == n for name in ("after", "total", "direct", "sources"))
+    given = [example[name] for name in ("values", "next", "after", "total", "direct", "sources")]
+    assert all(column is None or len(column) == n for column in given)
     assert example["start"] + example["strongest"] == example["position"]
 
 

@@ -116,10 +116,10 @@ def test_figures_are_those_of_the_activations_alone(folder: Path, store: Feature
 
 def test_examples_are_activations_of_the_feature(folder: Path, expected: Expected):
     _, codes = expected
-    for feature, row in frame(folder, "features").set_index("feature").iterrows():
-        for pick in row.examples:
+    for feature, examples in enumerate(frame(folder, "features").examples):
+        for pick in examples:
             assert pick["value"] == pytest.approx(codes[pick["token"], feature], rel=1e-6)
-        strongest = [pick["value"] for pick in row.examples if pick["group"] == 0]
+        strongest = [pick["value"] for pick in examples if pick["group"] == 0]
         by_context = codes[:, feature].reshape(-1, LENGTH).max(1)
         best = np.sort(by_context[by_context > 0])[::-1]
         np.testing.assert_allclose(strongest, best[:20], rtol=1e-6)
@@ -267,6 +267,14 @@ def test_a_build_that_was_interrupted_leaves_nothing(
     with pytest.raises(error):
         built(dictionary, model, tmp_path / "store", context_batch=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_is_replaced_by_one_that_is_whole(model: LoadedModel, dictionary: Dictionary, tmp_path: Path):
+    out = tmp_path / "store"
+    build_features(dictionary, model, contexts(model), out, tokens=LENGTH)
+    build_features(dictionary, model, contexts(model), out, tokens=2 * LENGTH, replace=True)
+    assert FeatureStore(out).index.contexts == 2
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_what_cannot_be_built_is_refused(model: LoadedModel, dictionary: Dictionary, tmp_path: Path):

@@ -22,7 +22,7 @@ def fires(seed: int = 0) -> np.ndarray:
 
 def phi(on: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
-        found = np.nan_to_num(np.corrcoef(on.T.astype(np.float64)))
+        found = np.array(np.nan_to_num(np.corrcoef(on.T.astype(np.float64))))
     np.fill_diagonal(found, 0)
     return found
 

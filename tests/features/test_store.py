@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def cut(
     model: LoadedModel,
     dictionary: Dictionary,
     tmp_path_factory: pytest.TempPathFactory,
-) -> FeatureStore:
+) -> Iterator[FeatureStore]:
     """The same store in row groups of other sizes; of tokens the last of some that are written together is smaller."""
     with pytest.MonkeyPatch.context() as patch:
         for name, rows in zip(("TOKEN_ROWS", "ACTIVATION_ROWS", "FEATURE_ROWS"), request.param, strict=True):
@@ -32,7 +34,7 @@ def cut(
         patch.setattr("monosema.features.sorting.Sorter.groups.__defaults__", (40,))
         patch.setattr(module, "_SPANS", 3)
         out = tmp_path_factory.mktemp("cut") / "store"
-        yield built(dictionary, model, out, context_batch=3)  # pyright: ignore[reportReturnType]
+        yield built(dictionary, model, out, context_batch=3)
 
 
 def test_the_activations_of_each_feature_are_its_own(cut: FeatureStore, expected: Expected, model: LoadedModel):
@@ -98,7 +100,7 @@ def test_a_feature_has_its_columns_as_attributes(store: FeatureStore):
 
 
 def test_what_numpy_counts_names_features_too(store: FeatureStore):
-    feature = store.column("activations").argmax()
+    feature: Any = store.column("activations").argmax()
     assert len(store.activations(feature).tokens) == store.feature(feature).activations
 
 

@@ -9,7 +9,7 @@ import tyro
 
 from monosema.cli.arguments import parse
 from monosema.runs.feature_page import ensure_store, write_folder_page
-from monosema.runs.features import TOKENS, chosen_name
+from monosema.runs.features import TOKENS
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     """Writes the page, and says where it is."""
     options = vars(parse(DashboardCommand, arguments, "dashboard"))
     text, tokens = options.pop("text"), options.pop("tokens")
+    name = options.pop("dictionary")
     store = {key: options[key] for key in ("folder", "out", "model", "device")}
-    name = chosen_name(options["folder"], options.pop("dictionary"))
-    ensure_store(**store, only=[name], text=text, tokens=tokens, say=partial(print, file=sys.stderr))
+    ensure_store(**store, name=name, alone=True, text=text, tokens=tokens, say=partial(print, file=sys.stderr))
     print(write_folder_page(options.pop("folder"), options.pop("features"), name=name, **options))

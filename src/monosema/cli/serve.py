@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> None:
     """Serves until it is interrupted."""
     options = vars(parse(ServeCommand, arguments, "serve"))
     text, tokens = options.pop("text"), options.pop("tokens")
+    name = options.pop("dictionary")
     store = {key: options[key] for key in ("folder", "out", "model", "device")}
-    ensure_store(**store, text=text, tokens=tokens, say=partial(print, file=sys.stderr))
+    ensure_store(**store, name=name, text=text, tokens=tokens, say=partial(print, file=sys.stderr))
     ready = partial(print, "Ctrl-C ends it;", flush=True)
-    serve_folder(options.pop("folder"), name=options.pop("dictionary"), ready=ready, **options)
+    serve_folder(options.pop("folder"), name=name, ready=ready, **options)

@@ -67,6 +67,7 @@ def build_features(
     text: str | None = None,
     name: str | None = None,
     options: BuildOptions = BuildOptions(),
+    replace: bool = False,
 ) -> FeatureStore:
     """Writes every activation of every feature on a text, by feature, with figures, examples and neighbours of each.
 
@@ -78,24 +79,25 @@ def build_features(
         dictionary: reads hook points of `model`.
         model: what it was trained on.
         contexts: what is read.
-        out: a folder that does not exist yet; it is there when it is whole.
+        out: a folder that does not exist yet, unless it is to be replaced; it is there when it is whole.
         tokens: to read, rounded up to whole contexts; fewer where the text ends.
         text: what the contexts are of, in words.
         name: of the dictionary; by default the one in its metadata.
         options: how it is made.
+        replace: what is at `out`, which stays until the store is whole.
 
     Raises:
         InputError: a dictionary that names no hook point or does not fit its own, `out` exists, no text.
         OSError: it cannot be written.
     """
     out = Path(out)
-    if out.exists():
+    if out.exists() and not replace:
         raise InputError(f"{out} exists", expected="a folder that does not, for the feature store")
     if tokens < 1:
         raise InputError(f"{tokens} tokens of text", expected="at least 1")
     if not dictionary.spec.reads:
         raise InputError("a dictionary that names no hook point", expected="what it reads in its spec")
-    with folder_atomically(out) as folder:
+    with folder_atomically(out, replace=replace) as folder:
         with tempfile.TemporaryDirectory(dir=folder) as scratch, in_evaluation_mode([dictionary]):
             sorter = Sorter(Path(scratch), dictionary.spec.width, options.entries)
             seen = _read(dictionary, model, contexts, folder, sorter, tokens, options)

@@ -5,10 +5,10 @@ from pathlib import Path
 from monosema.recipes import recipes
 from monosema.runs.config import DictionaryConfig, RunConfig
 from monosema.runs.feature_page import write_folder_page
-from monosema.runs.features import build_folder, chosen_name
+from monosema.runs.features import build_folder
 
 SITE, WIDTH, K = "resid_post.2", 4096, 32
-FEATURE_TOKENS, SHOWN = 200_000, 40
+PAGE_OF, FEATURE_TOKENS, SHOWN = "topk", 200_000, 40
 
 
 def demo_config() -> RunConfig:
@@ -23,6 +23,6 @@ def demo_config() -> RunConfig:
 
 
 def demo_page(folder: Path) -> Path:
-    """Builds the feature store of the first dictionary of a finished demonstration and writes its page."""
-    build_folder(folder, only=[chosen_name(folder)], tokens=FEATURE_TOKENS)
-    return write_folder_page(folder, shown=SHOWN)
+    """Builds the feature store of one dictionary of a finished demonstration, and writes its page."""
+    build_folder(folder, only=[PAGE_OF], tokens=FEATURE_TOKENS, overwrite=True)
+    return write_folder_page(folder, name=PAGE_OF, shown=SHOWN)

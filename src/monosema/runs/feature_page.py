@@ -10,7 +10,7 @@ from monosema.dashboard.provider import StoreProvider
 from monosema.errors import InputError
 from monosema.features.layout import INDEX
 from monosema.runs.evaluate import dictionaries_in
-from monosema.runs.features import Opened, build_folder, chosen_name, open_features, store_places
+from monosema.runs.features import build_folder, first_named, open_features, store_places
 
 PAGE = "features.html"
 SHOWN = 100
@@ -31,20 +31,18 @@ def provider_of(
     Raises:
         InputError: there is no such dictionary, or no feature store of one.
     """
-    first = chosen_name(folder, name)
-    providers = {one.name: _provider(one) for one in open_features(folder, **options)}
-    chosen = providers.pop(first)
+    opened = open_features(folder, name=name, **options)
+    providers = {one.name: StoreProvider(one.store, one.dictionary, one.model) for one in opened}
+    chosen = providers[opened[0].name]
     for place in compare:
         for one in open_features(place):
-            known = one.name == first or one.name in providers
-            providers[f"{place}: {one.name}" if known else one.name] = _provider(one)
+            name = f"{place}: {one.name}" if one.name in providers else one.name
+            providers[name] = StoreProvider(one.store, one.dictionary, one.model)
     size = chosen.dictionary.spec.d_out
-    chosen.others = {other: one for other, one in providers.items() if one.dictionary.spec.d_out == size}
+    chosen.others = {
+        other: one for other, one in providers.items() if one is not chosen and one.dictionary.spec.d_out == size
+    }
     return chosen
-
-
-def _provider(one: Opened) -> StoreProvider:
-    return StoreProvider(one.store, one.dictionary, one.model)
 
 
 def write_folder_page(
@@ -66,8 +64,7 @@ def write_folder_page(
         shown: how many are shown in full, where none are named.
         options: those of `open_features`.
     """
-    name = chosen_name(folder, name)
-    provider = provider_of(folder, name, only=[name], **options)
+    provider = provider_of(folder, name, alone=True, **options)
     chosen = spread(provider, shown) if features is None else parse_features(features, len(provider.store))
     return write_page(page or provider.store.folder.parent / PAGE, provider, chosen)
 
@@ -87,21 +84,34 @@ def serve_folder(
 
 
 def ensure_store(
-    folder: str | Path, say: Callable[[str], object], only: Sequence[str] | None = None, **options: Any
+    folder: str | Path,
+    say: Callable[[str], object],
+    *,
+    name: str | None = None,
+    alone: bool = False,
+    out: Path | None = None,
+    **options: Any,
 ) -> None:
-    """Builds the feature stores of a folder's dictionaries that are missing, after saying so.
+    """Builds the feature stores of a folder's dictionaries if one is missing, after saying so.
 
     Args:
-        folder: a dictionary's folder or address, or a run's.
+        folder: a dictionary's folder or address, or a run's folder.
         say: told what is done.
-        only: those of a run's dictionaries; by default all.
+        name: of the dictionary that will be shown; by default the first.
+        alone: no other will be.
+        out: where the stores are, or are to be.
         options: those of `build_folder`.
+
+    Raises:
+        InputError: there is no such dictionary, or what `build_folder` refuses.
     """
-    places = store_places(folder, list(dictionaries_in(folder)), options.get("out"))
-    missing = [name for name in only or places if not (places[name] / INDEX).is_file()]
+    store_places(folder, [], out)  # before anything is downloaded
+    names = first_named(list(dictionaries_in(folder)), name)
+    places = store_places(folder, names, out)
+    missing = [name for name in names[: 1 if alone else None] if not (places[name] / INDEX).is_file()]
     if missing:
         say(f"no feature store of {', '.join(missing)} yet: reading text to make it (monosema features build)")
-        build_folder(folder, only=missing, **options)
+        build_folder(folder, only=missing, out=out, **options)
 
 
 def spread(provider: StoreProvider, n: int) -> list[int]:

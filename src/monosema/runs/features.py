@@ -16,7 +16,6 @@ from monosema.features import Activations, BuildOptions, FeatureStore, Place, bu
 from monosema.features.export import EXPORTS
 from monosema.features.layout import INDEX
 from monosema.features.summary import ExampleOptions
-from monosema.files import remove
 from monosema.hub import Address, parse
 from monosema.models import Readable
 from monosema.runs.config import RunConfig
@@ -77,6 +76,7 @@ def build_folder(
     """
     if tokens < 1:
         raise InputError(f"{tokens} tokens to read", expected="at least 1")
+    store_places(folder, [], out)  # before anything is downloaded
     dictionaries = _moved(dictionaries_in(folder), device)
     places = store_places(folder, list(dictionaries), out)
     if only is not None:
@@ -99,11 +99,16 @@ def build_folder(
             Contexts(loaded.tokenizer, text or origin["text"], context or origin["context"] or RunConfig.context),
             HELDOUT_WINDOW,
         )
-        if places[name].exists():
-            remove(places[name])
-        read = text or origin["text"]
         store = build_features(
-            dictionary, loaded, contexts, places[name], tokens=tokens, text=read, options=options, name=name
+            dictionary,
+            loaded,
+            contexts,
+            places[name],
+            tokens=tokens,
+            text=text or origin["text"],
+            name=name,
+            options=options,
+            replace=overwrite,
         )
         found.append(Opened(name, dictionary, loaded, store))
     return found
@@ -112,21 +117,31 @@ def build_folder(
 def open_features(
     folder: str | Path,
     *,
+    name: str | None = None,
+    alone: bool = False,
     out: Path | None = None,
     model: str | None = None,
     second: str | None = None,
     device: str = "auto",
-    only: Sequence[str] | None = None,
 ) -> list[Opened]:
-    """The dictionaries of a folder, each with its model and its store; of a run's all, or those that are named.
+    """The dictionaries of a folder, each with its model and its store.
+
+    Args:
+        folder: a dictionary's folder or address, or a run's folder.
+        name: of the dictionary that comes first; by default the one that is first in the folder.
+        alone: without the others.
+        out: where the stores are, if not in the dictionaries' folders.
+        model, second: other models to read than those that the dictionaries were trained on.
+        device: where to compute.
 
     Raises:
-        InputError: there is no dictionary, or no store of one.
+        InputError: there is no such dictionary, or no store of one.
     """
-    dictionaries = _moved(dictionaries_in(folder), device)
-    places = store_places(folder, list(dictionaries), out)
-    dictionaries = {name: dictionaries[name] for name in only or dictionaries}
-    stores = {name: FeatureStore(places[name]) for name in dictionaries}
+    store_places(folder, [], out)  # before anything is downloaded
+    found = dictionaries_in(folder)
+    names, places = first_named(list(found), name)[: 1 if alone else None], store_places(folder, list(found), out)
+    stores = {name: FeatureStore(places[name]) for name in names}
+    dictionaries = _moved({name: found[name] for name in names}, device)
     loaded = model_of(dictionaries, model=model, second=second, device=device)
     return [Opened(name, dictionary, loaded, stores[name]) for name, dictionary in dictionaries.items()]
 
@@ -137,24 +152,9 @@ def open_store(folder: str | Path, name: str | None = None, out: Path | None = N
     Raises:
         InputError: there is no such dictionary, or no store of it.
     """
+    store_places(folder, [], out)
     places = store_places(folder, list(dictionaries_in(folder)), out)
-    return FeatureStore(places[one_of(list(places), name)])
-
-
-def chosen_name(folder: str | Path, name: str | None = None) -> str:
-    """The name of a folder's first dictionary, or the one that is given, if there is such a one.
-
-    Raises:
-        InputError: there is none.
-    """
-    return one_of(list(dictionaries_in(folder)), name)
-
-
-def one_of(names: list[str], name: str | None) -> str:
-    """The name that is given, if it is one of these, or the first of them."""
-    if name is not None and name not in names:
-        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(names)}")
-    return name or names[0]
+    return FeatureStore(places[first_named(list(places), name)[0]])
 
 
 def export_folder(folder: str | Path, to: str, into: Path, *, name: str | None = None, out: Path | None = None) -> Path:
@@ -217,6 +217,17 @@ def store_places(folder: str | Path, names: list[str], out: Path | None) -> dict
         raise InputError(f"the address {folder}, in which nothing can be written", expected="--out, a folder")
     below = place / DICTIONARIES
     return {name: (below / name if below.is_dir() else place) / FEATURES for name in names}
+
+
+def first_named(names: list[str], name: str | None) -> list[str]:
+    """All names, this one first.
+
+    Raises:
+        InputError: it is not among them.
+    """
+    if name is not None and name not in names:
+        raise InputError(f"dictionary {name!r}", expected=f"one of {', '.join(names)}")
+    return names if name is None else [name, *(other for other in names if other != name)]
 
 
 def _moved(dictionaries: Mapping[str, Dictionary], device: str) -> dict[str, Dictionary]:

@@ -14,7 +14,7 @@ from monosema.errors import InputError
 from monosema.evaluation import Table
 from monosema.models import LoadedModel
 from monosema.runs.evaluate import dictionaries_in, model_of, open_folder
-from monosema.runs.features import one_of
+from monosema.runs.features import first_named
 
 DOSE_TOKENS = 8192
 
@@ -59,7 +59,7 @@ def steer_folder(
         InputError: no such dictionary or feature, or the model cannot be steered or has no tokenizer.
     """
     dictionaries = dictionaries_in(folder)
-    chosen = one_of(list(dictionaries), name)
+    chosen = first_named(list(dictionaries), name)[0]
     dictionary = dictionaries[chosen].to(pick_device(device)).eval()
     loaded = _one_model(model_of({chosen: dictionary}, model=model, device=device))
     tokenizer = loaded.tokenizer
@@ -89,7 +89,7 @@ def dose_folder(
         InputError: no such dictionary or feature, or nothing to measure on.
     """
     dictionaries, heldout = open_folder(folder, **{"tokens": DOSE_TOKENS, **options})
-    dictionary: Dictionary = dictionaries[one_of(list(dictionaries), name)].eval()
+    dictionary: Dictionary = dictionaries[first_named(list(dictionaries), name)[0]].eval()
     if heldout.model is None or heldout.contexts is None:
         raise InputError(f"{folder}, which was made from a file of activations", expected="a model to steer")
     return dose_response(dictionary, _one_model(heldout.model), heldout.contexts, feature, strengths)
