@@ -21,8 +21,8 @@ def fve_of(dictionary: Dictionary) -> float:
 
 @cache
 def trained(name: str) -> Dictionary:
-    student = learner(recipe(name, lr=1e-2), steps=600)
-    train(source(), {name: student}, 600)
+    student = learner(recipe(name, lr=1e-2), steps=400)
+    train(source(), {name: student}, 400)
     return student.finished()
 
 
