@@ -37,11 +37,11 @@ TRAINED_ON = 200_000
 """Tokens that a dictionary is trained on, where none is given."""
 
 
-def trained(folder: Path) -> Path:
+def trained(folder: Path, recipe: str = "topk") -> Path:
     """A dictionary of `resid_post.2`, as `monosema train` makes it."""
     from monosema.cli.main import main as monosema
 
-    arguments = ["--site", "resid_post.2", "--width", "4096", "--recipe", "topk", "--k", "32"]
+    arguments = ["--site", "resid_post.2", "--width", "4096", "--recipe", recipe, "--k", "32"]
     monosema(["train", *arguments, "--tokens", str(TRAINED_ON), "--out", str(folder)])
     return next((folder / "dictionaries").iterdir())
 
