@@ -151,6 +151,18 @@ def test_the_norm_that_is_kept_is_that_of_the_tokens_that_are(model, tokenizer, 
     assert len(rows["resid_pre.0"]) == (ids != tokenizer.bos_token_id).sum()
 
 
+def test_the_norms_that_are_kept_stay_what_they_were_behind_a_resume(model, source_of):
+    """They follow from the first contexts, which a source that goes on does not read."""
+    whole, again = source_of(keep=Keep(max_norm=1.2)), source_of(keep=Keep(max_norm=1.2))
+    next(whole)
+    state = whole.state_dict()
+    again.load_state_dict(state)
+    for weight in model.module.parameters():
+        weight.data.mul_(1.5)  # what follows has other norms, and would have another median
+    assert len(list(again)) == len(list(whole))
+    assert again.state_dict()["norm_limits"] == state["norm_limits"]
+
+
 def test_the_buffers_memory_is_stated_and_bounded(source_of):
     source = source_of(repeat=True)
     stated = source.bytes

@@ -59,10 +59,11 @@ def test_a_source_that_ends_early_is_an_error_that_says_where():
 def test_interrupted_and_continued_ends_bit_identical_with_the_source_s_state():
     whole = {"a": learner(recipe("batch_topk"))}
     train(source(), whole, 10)
-    first, stream = learner(recipe("batch_topk")), source()
+    first, stream, listener = learner(recipe("batch_topk")), source(), Listener()
     train(stream, {"a": first}, 4)
     second, resumed = learner(recipe("batch_topk"), seed=5), source()
     second.load_state_dict(first.state_dict())
     resumed.load_state_dict(stream.state_dict())
-    train(resumed, {"a": second}, 6)
+    train(resumed, {"a": second}, 10, [listener], done=4)
+    assert [step for step, _ in listener.heard] == [5, 6, 7, 8, 9, 10]
     assert same(second.state_dict(), whole["a"].state_dict())
