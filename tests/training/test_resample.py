@@ -123,6 +123,24 @@ def test_in_a_run_features_that_cannot_fire_come_back_to_life(name: str):
     assert alive[(0.4,)] >= 6
 
 
+def test_each_step_and_each_seed_draws_otherwise_and_the_same_ones_alike(monkeypatch: pytest.MonkeyPatch):
+    drawn: list[int] = []
+
+    def watched(*arguments):
+        drawn.append(arguments[-1].initial_seed())
+        return resample_(*arguments)
+
+    monkeypatch.setattr("monosema.training.learner.resample_", watched)
+    for seed in (0, 1, 0):
+        student = learner(dataclasses.replace(recipe("l1"), resample_at=(0.1, 0.2)), steps=100, seed=seed)
+        for batch in batches(21):
+            student.dictionary.b_enc.data[:4] = -100.0
+            student.step(batch)
+    assert len(drawn) == 6
+    assert len(set(drawn[:4])) == 4
+    assert drawn[4:] == drawn[:2]
+
+
 def test_a_resumed_run_resamples_the_same():
     stream = batches(12)
     make = lambda seed: learner(L1Recipe(target_l0=4.0, lr=1e-2, resample_at=(0.5,)), steps=12, seed=seed)  # noqa: E731
