@@ -32,7 +32,7 @@ def cut(
         for name, rows in zip(("TOKEN_ROWS", "ACTIVATION_ROWS", "FEATURE_ROWS"), request.param, strict=True):
             patch.setattr(f"monosema.features.writing.{name}", rows)
         patch.setattr("monosema.features.sorting.Sorter.groups.__defaults__", (40,))
-        patch.setattr(module, "_SPANS", 3)
+        patch.setattr(module, "_GROUPS", 3)
         out = tmp_path_factory.mktemp("cut") / "store"
         yield built(dictionary, model, out, context_batch=3)
 

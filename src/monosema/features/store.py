@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-_SPANS = 64  # of tokens, whose row groups are in memory at once
+_GROUPS = 512  # row groups of tokens that stay unpacked for the next features: some 50 MB
 
 
 class Activations(NamedTuple):
@@ -70,6 +70,7 @@ class FeatureStore:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.index = read_index(self.folder)
+        self._token_group = lru_cache(maxsize=_GROUPS)(self._unpacked)
         for name in (TOKENS, ACTIVATIONS, FEATURES):
             if not (self.folder / name).is_file():
                 raise InputError(
@@ -194,11 +195,17 @@ class FeatureStore:
 
     def _token_rows(self, spans: Sequence[tuple[int, int]], columns: Sequence[str]) -> "Iterator[tuple[int, pa.Table]]":
         """The tokens of each span, with the span's number, in the order of the text."""
-        order = sorted(range(len(spans)), key=lambda i: spans[i])
-        for part in (order[i : i + _SPANS] for i in range(0, len(order), _SPANS)):
-            yield from zip(
-                part, _rows(self._tokens, self._token_starts, [spans[i] for i in part], columns), strict=True
-            )
+        import pyarrow as pa
+
+        for i in sorted(range(len(spans)), key=lambda i: spans[i]):
+            first, end = spans[i]
+            group, last = (int(np.searchsorted(self._token_starts, row, side="right")) - 1 for row in (first, end - 1))
+            tables = [self._token_group(number) for number in range(group, last + 1)]
+            rows = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+            yield i, rows.slice(first - int(self._token_starts[group]), end - first).select(list(columns))
+
+    def _unpacked(self, group: int) -> "pa.Table":
+        return self._tokens.read_row_group(group, ["document", "id", "text"], use_threads=False)
 
 
 def _starts(file: "ParquetFile") -> np.ndarray:
