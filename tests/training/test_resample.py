@@ -141,6 +141,16 @@ def test_each_step_and_each_seed_draws_otherwise_and_the_same_ones_alike(monkeyp
     assert drawn[4:] == drawn[:2]
 
 
+def test_a_restarted_feature_counts_as_one_that_has_just_fired():
+    student = learner(dataclasses.replace(recipe("l1"), resample_at=(0.1,)), steps=100)
+    for batch in batches(11):
+        student.dictionary.b_enc.data[:4] = -100.0
+        silent = student.dead.silent[:4].clone()
+        student.step(batch)
+    assert (silent == 10 * len(batch["x"])).all()
+    assert (student.dead.silent[:4] == 0).all()
+
+
 def test_a_resumed_run_resamples_the_same():
     stream = batches(12)
     make = lambda seed: learner(L1Recipe(target_l0=4.0, lr=1e-2, resample_at=(0.5,)), steps=12, seed=seed)  # noqa: E731
