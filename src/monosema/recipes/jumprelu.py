@@ -34,8 +34,7 @@ class JumpReLUFamily(Penalised):
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
     one; the January 2025 update's 0.1, with a norm of √d); auto lets `start_share` of them be active at first."""
     start_share: float | None = None
-    """Share of the features that are active at the start with an automatic threshold; None for a third of those that
-    are wanted."""
+    """Share of the features that are active at first, with an automatic threshold. None: a third of those wanted."""
     bandwidth: float | Literal["auto"] = "auto"
     """Width ε of the straight-through estimator, in the same units (the paper's is 0.001, the update's 2); auto is the
     threshold that is given, or the one above which a third of the wanted features are at the start."""
@@ -123,9 +122,7 @@ class JumpReLURecipe(JumpReLUFamily):
     name: ClassVar[str] = "jumprelu"
     fit: ClassVar[Fit] = Fit(6e-3)
     usual_sparsity: ClassVar[float] = 1e-3
-    start_share: float | None = 1 / 4
-    """Share of the features that are active at the start with an automatic threshold: of many, all learn something
-    before most of them fall silent; None for a third of those that are wanted."""
+    start_share: float | None = 1 / 4  # all features then learn something before most of them fall silent
     encoder_lr: float = 0.3
     """Learning rate of the encoder's matrix, relative to that of all else."""
     encoder_scale: float = 0.3
