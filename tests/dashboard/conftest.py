@@ -58,7 +58,7 @@ def until(page: "Page", condition: str) -> None:
 def browser() -> "Iterator[Browser]":
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
+        pytest.skip("no chromium on the path, which these tests drive: apt-get install chromium")
     with sync.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium

@@ -14,6 +14,7 @@ from monosema.analysis.vectors import chosen_of, decoder_rows, encoder_columns
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.models import parsed
+from monosema.models.lens import LENS
 from monosema.models.names import kind_of
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def tokens_read(
 
     Returns:
         On the CPU, in float32 or better. None where what is read does not have the stream's coordinates (`attn_z`,
-        neurons, places without a short name), or where the model does not say what its embeddings are.
+        neurons, places without a short name).
 
     Raises:
         InputError: the dictionary does not have one of the features, or the model the hook point; `n` is not from 1 to
@@ -162,19 +163,15 @@ def _embeddings(dictionary: Dictionary, model: "Readable") -> Float[Tensor, "voc
         return None
     owner, point = owned
     kinds = {kind_of(name, owner.module, owner.family) for name in parsed(point).names}
-    weight = _embedding_weight(owner) if kinds <= _READ else None
-    return weight if weight is not None and weight.shape[1] == spec.d_in else None
-
-
-def _embedding_weight(model: "LoadedModel") -> Float[Tensor, "vocabulary d"] | None:
-    module: Any = model.module
-    if hasattr(module, "W_E"):  # TransformerLens'
-        return module.W_E.detach()
-    try:
-        weight = module.get_input_embeddings().weight
-    except (AttributeError, NotImplementedError):
+    if not kinds <= _READ:
         return None
-    return weight.detach() if isinstance(weight, Tensor) else None
+    weight = _embedding_weight(owner)
+    return weight if weight.shape[1] == spec.d_in else None
+
+
+def _embedding_weight(model: "LoadedModel") -> Float[Tensor, "vocabulary d"]:
+    module: Any = model.module  # of a known family, as it has hook points with short names
+    return (module.W_E if model.family is LENS else module.get_input_embeddings().weight).detach()
 
 
 def _at_once(size: int) -> int:

@@ -15,7 +15,7 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation.cross_entropy import next_token_loss
 from monosema.models import Replacement, replacing
-from monosema.progress import progress
+from monosema.progress import Progress, progress
 
 if TYPE_CHECKING:
     from monosema.models import LoadedModel
@@ -96,7 +96,7 @@ def _measured(
     contexts: Int[Tensor, "n length"],
     tokens: Int[Tensor, " n_tokens"],
     added: Float[Tensor, " d"],
-    bar,
+    bar: Progress,
 ) -> Float[Tensor, "2"]:
     """The mean log-probability of the tokens together, and the cross-entropy, with something added at every token."""
     probability = loss = 0.0

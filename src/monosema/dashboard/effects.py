@@ -21,28 +21,49 @@ _CONTEXTS = 8  # read at once
 
 
 def add_effects(
-    store: FeatureStore, dictionary: Dictionary, model: "Readable", feature: int, examples: "Sequence[Example]"
+    store: FeatureStore,
+    dictionary: Dictionary,
+    model: "Readable",
+    feature: int,
+    examples: "Sequence[Example]",
+    *,
+    sources: bool,
 ) -> None:
-    """Fills in what the model has to be run for, as far as it can be known for this dictionary."""
-    if not examples:
-        return
+    """Fills in what the model has to be run for: what removal changes, where it can be measured, and source tokens.
+
+    Args:
+        store: of the dictionary.
+        dictionary: what the feature is of.
+        model: the model that it was trained on.
+        feature: which.
+        examples: what is filled in.
+        sources: whether the tokens that attention read the feature from are wanted; see `why_no_sources`.
+    """
+    removes = can_remove(dictionary, model)
     # Contexts are read up to where the last example of a batch ends, so those that end early go together.
     examples = sorted(examples, key=lambda example: example["start"] + len(example["tokens"]))
     for first in range(0, len(examples), _CONTEXTS):
         some = examples[first : first + _CONTEXTS]
         ids = torch.from_numpy(contexts_of(store, some))
-        _add_removal(dictionary, model, feature, ids, some)
-        _add_sources(dictionary, model, feature, ids, some)
+        if removes:
+            _add_removal(dictionary, model, feature, ids, some)
+        if sources:
+            _add_sources(dictionary, model, feature, ids, some)
 
 
-def has_effects(dictionary: Dictionary, model: "Readable") -> bool:
-    """Whether there is anything that the model could be run for."""
-    return can_remove(dictionary, model) or _reads_heads(dictionary)
-
-
-def _reads_heads(dictionary: Dictionary) -> bool:
+def reads_heads(dictionary: Dictionary) -> bool:
+    """Whether it reads attention outputs, whose source tokens one would ask for."""
     reads = dictionary.spec.reads
     return len(reads) == 1 and reads[0].removeprefix("second.").startswith("attn_z.")
+
+
+def why_no_sources(dictionary: Dictionary, model: "Readable") -> str | None:
+    """Why `source_attribution` refuses the dictionary in this model, by a trial on one token; None if it does not."""
+    try:
+        source_attribution(dictionary, model, torch.zeros(1, 1, dtype=torch.long), [0], [0])
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def can_remove(dictionary: Dictionary, model: "Readable") -> bool:
@@ -61,8 +82,6 @@ def _add_removal(
     ids: Int[Tensor, "example position"],
     examples: "Sequence[Example]",
 ) -> None:
-    if not can_remove(dictionary, model):
-        return
     found = removal_effects(dictionary, model, ids, [feature] * len(examples))
     for row, example in enumerate(examples):
         part = slice(example["start"], example["start"] + len(example["tokens"]))
@@ -80,13 +99,8 @@ def _add_sources(
     ids: Int[Tensor, "example position"],
     examples: "Sequence[Example]",
 ) -> None:
-    if not _reads_heads(dictionary):
-        return
     places = [example["position"] for example in examples]
-    try:
-        found = source_attribution(dictionary, model, ids, places, [feature] * len(examples)).sources
-    except InputError:  # attention that is computed in a way of the model's own, or codes not linear in their input
-        return
+    found = source_attribution(dictionary, model, ids, places, [feature] * len(examples)).sources
     for row, example in enumerate(examples):
         part = found[row, example["start"] : example["start"] + len(example["tokens"])]
         example["sources"] = [round(x, 4) for x in part.tolist()]

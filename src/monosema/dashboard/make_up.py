@@ -1,6 +1,5 @@
 """What a feature is made of, as the page shows it."""
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-@lru_cache(maxsize=8)
 def heads_of(dictionary: Dictionary, model: "Readable") -> np.ndarray | None:
     """The share of each head in every feature's direction, `[width, heads]`; None where no heads lie side by side."""
     found = head_shares(dictionary, model, range(dictionary.spec.width))

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from monosema.activations.filters import not_special
-from monosema.activations.tokens import separator_of
+from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis import TokenTexts
 from monosema.dashboard.contract import Columns, Comparison, Group, Overview, Prompt
 from monosema.dashboard.contract import Feature as FeatureView
-from monosema.dashboard.effects import add_effects, has_effects
+from monosema.dashboard.effects import add_effects, can_remove, reads_heads, why_no_sources
 from monosema.dashboard.examples import example_groups
 from monosema.dashboard.make_up import heads_of, neurons_of, reads_of
 from monosema.dictionaries import Dictionary
@@ -23,8 +23,6 @@ from monosema.features.directions import directions, similar_between
 from monosema.models import read
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from monosema.models import Readable
 
 KEPT = 256
@@ -66,7 +64,7 @@ class StoreProvider:
     def overview(self) -> Overview:
         """The dictionary as a whole."""
         index, spec = self.store.index, self.dictionary.spec
-        heads = heads_of(self.dictionary, self.model)
+        heads = self._heads
         facts = {
             "Text": index.text or "unknown",
             "Activation function": self.dictionary.activation.name,
@@ -74,6 +72,8 @@ class StoreProvider:
             "L0": f"{index.activations / index.counted:.1f}",
             "Never active": f"{int((self.store.column('activations') == 0).sum()):,}",
         }
+        if self._no_sources:
+            facts["Source positions"] = f"not shown: {self._no_sources}"
         return {
             "title": f"{self.name} · {index.model}",
             "dictionary": self.name,
@@ -87,7 +87,7 @@ class StoreProvider:
             "columns": self._columns(heads),
             "others": list(self.others),
             "live": self.model.tokenizer is not None,
-            "effects": has_effects(self.dictionary, self.model),
+            "effects": can_remove(self.dictionary, self.model) or self._has_sources,
         }
 
     def _columns(self, heads: np.ndarray | None) -> Columns:
@@ -108,7 +108,7 @@ class StoreProvider:
     def feature(self, i: int) -> FeatureView:
         """All that the store knows of a feature."""
         row = self.store.feature(i)
-        heads = heads_of(self.dictionary, self.model)
+        heads = self._heads
         edges = np.linspace(row.low, row.high, len(row.histogram) + 1) if row.activations else np.linspace(0, 1, 2)
         return {
             "feature": i,
@@ -138,18 +138,17 @@ class StoreProvider:
 
     def _effects_of(self, i: int) -> list[Group]:
         groups = deepcopy(self._groups(i))
-        add_effects(self.store, self.dictionary, self.model, i, [e for group in groups for e in group["examples"]])
+        examples = [example for group in groups for example in group["examples"]]
+        add_effects(self.store, self.dictionary, self.model, i, examples, sources=self._has_sources)
         return groups
 
     @torch.no_grad()
     def prompt(self, text: str) -> Prompt:
         """Which features fire on a text."""
         tokenizer = self.model.tokenizer
-        ids = [] if tokenizer is None else _encoded(tokenizer, text)
-        if tokenizer is None or not ids:
+        ids = [] if tokenizer is None else TokeniseDocuments(tokenizer)([text])[0]
+        if not ids:
             raise InputError("a prompt without tokens", expected="some text, and a model with a tokenizer")
-        separator = separator_of(tokenizer)
-        ids = [*([] if separator is None else [separator]), *ids]
         longest = min(self.model.max_context or PROMPT_TOKENS, PROMPT_TOKENS)
         if len(ids) > longest:
             raise InputError(f"a prompt of {len(ids)} tokens", expected=f"at most {longest}, which the model reads")
@@ -170,6 +169,19 @@ class StoreProvider:
             "active": active,
             "features": {feature: {"max": high[feature], "token": token[feature]} for feature in shown},
         }
+
+    @cached_property
+    def _heads(self) -> np.ndarray | None:
+        return heads_of(self.dictionary, self.model)
+
+    @cached_property
+    def _no_sources(self) -> str | None:
+        """Why source tokens are not shown of a dictionary that reads attention outputs."""
+        return why_no_sources(self.dictionary, self.model) if reads_heads(self.dictionary) else None
+
+    @property
+    def _has_sources(self) -> bool:
+        return reads_heads(self.dictionary) and self._no_sources is None
 
     @cached_property
     def _strongest(self) -> tuple[list[float], list[str]]:
@@ -212,14 +224,6 @@ class StoreProvider:
 
 def _pairs(neighbours: list[dict[str, Any]]) -> list[tuple[int, float]]:
     return [(pair["feature"], round(pair["figure"], 4)) for pair in neighbours]
-
-
-def _encoded(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError("a prompt with half of a surrogate pair", expected="text that is valid Unicode") from None
-    return list(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _strongest(columns: torch.Tensor, values: torch.Tensor) -> list[tuple[int, float]]:

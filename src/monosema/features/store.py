@@ -92,7 +92,7 @@ class FeatureStore:
 
     def features(self, first: int, last: int) -> list[Feature]:
         """What is known of the features from `first` up to `last`."""
-        rows = _rows(self._features, self._feature_starts, [(first, last)])[0].to_pylist()
+        rows = _rows(self._features, self._feature_starts, first, last).to_pylist()
         return [Feature(first + i, row) for i, row in enumerate(rows)]
 
     def column(self, name: str) -> np.ndarray:
@@ -191,7 +191,7 @@ class FeatureStore:
         return self.column("first_row")
 
     def _activation_rows(self, first: int, count: int, columns: Sequence[str]) -> "pa.Table":
-        return _rows(self._activations, self._activation_starts, [(first, first + count)], columns)[0]
+        return _rows(self._activations, self._activation_starts, first, first + count, columns)
 
     def _token_rows(self, spans: Sequence[tuple[int, int]], columns: Sequence[str]) -> "Iterator[tuple[int, pa.Table]]":
         """The tokens of each span, with the span's number, in the order of the text."""
@@ -215,19 +215,12 @@ def _starts(file: "ParquetFile") -> np.ndarray:
 
 
 def _rows(
-    file: "ParquetFile", starts: np.ndarray, spans: Sequence[tuple[int, int]], columns: Sequence[str] | None = None
-) -> "list[pa.Table]":
-    """The rows of each span, from its first up to its end; each row group that they lie in is read once."""
-    lie_in = [
-        range(int(np.searchsorted(starts, first, side="right")) - 1, int(np.searchsorted(starts, end, side="left")))
-        for first, end in spans
-    ]
-    groups = sorted({group for (first, end), own in zip(spans, lie_in, strict=True) for group in own if end > first})
+    file: "ParquetFile", starts: np.ndarray, first: int, end: int, columns: Sequence[str] | None = None
+) -> "pa.Table":
+    """The rows from `first` up to `end`, from the row groups that they lie in."""
+    begin = int(np.searchsorted(starts, first, side="right")) - 1
+    groups = range(begin, int(np.searchsorted(starts, end, side="left"))) if end > first else range(0)
     names = None if columns is None else list(columns)
-    table = file.read_row_groups(groups, names, use_threads=len(groups) > 1)  # one is read before threads are there
-    ends = np.cumsum([starts[group + 1] - starts[group] for group in groups], dtype=np.int64)
-    begins = dict(zip(groups, [0, *ends[:-1].tolist()], strict=False))
-    return [
-        table.slice(begins[own[0]] + first - int(starts[own[0]]), end - first) if end > first else table.slice(0, 0)
-        for own, (first, end) in zip(lie_in, spans, strict=True)
-    ]
+    # One group is read before threads are there.
+    table = file.read_row_groups(list(groups), names, use_threads=len(groups) > 1)
+    return table.slice(first - int(starts[begin]), end - first) if groups else table

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,37 @@ from monosema.dashboard.provider import StoreProvider
 from monosema.errors import InputError
 from monosema.features.layout import INDEX
 from monosema.runs.evaluate import dictionaries_in
-from monosema.runs.features import build_folder, first_named, open_features, store_places
+from monosema.runs.features import TOKENS, build_folder, first_named, open_features, store_places
 
 PAGE = "features.html"
 SHOWN = 100
 """Features that a page shows in full, where none are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """What a page is made from: a dictionary's feature store, and what it is made from where there is none."""
+
+    dictionary: str | None = None
+    """Which of a run's dictionaries; by default the first."""
+    out: Path | None = None
+    """Where the feature store is, or is to be; by default features/ in the dictionary's folder."""
+    model: str | None = None
+    """Read this model instead of the one that the dictionary was trained on."""
+    text: str | None = None
+    """Text for a store that is made."""
+    tokens: int = TOKENS
+    """Tokens to read for a store that is made."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, …"""
+
+    def to_open(self) -> dict[str, Any]:
+        """As `write_folder_page` and `serve_folder` take them."""
+        return {"name": self.dictionary, "out": self.out, "model": self.model, "device": self.device}
+
+    def to_make(self) -> dict[str, Any]:
+        """As `ensure_store` takes them."""
+        return {**self.to_open(), "text": self.text, "tokens": self.tokens}
 
 
 def provider_of(

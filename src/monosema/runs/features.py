@@ -9,6 +9,7 @@ import numpy as np
 
 from monosema.activations import Contexts, MixedContexts
 from monosema.analysis.render import one_line
+from monosema.dashboard.examples import WINDOW
 from monosema.device import keep_freed_memory, pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
@@ -27,8 +28,6 @@ FEATURES = "features"
 """Folder of a dictionary's store, in its own."""
 TOKENS = 1_000_000
 STRONGEST, EACH = ExampleOptions.strongest, ExampleOptions.each
-AROUND = (20, 10)
-"""Tokens shown before and after the one that an example is of."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def feature_values(store: FeatureStore, feature: int) -> dict[str, Any]:
     """What is known of a feature, as JSON values, the text around its examples among it."""
     row = store.feature(feature)
     values = {key: value for key, value in row.columns.items() if key not in ("words", "first_row")}
-    places = store.places([pick["token"] for pick in row.examples], *AROUND)
+    places = store.places([pick["token"] for pick in row.examples], *WINDOW)
     values["examples"] = [
         {**pick, "document": place.document, "context": place.context, "text": "".join(place.texts)}
         for pick, place in zip(row.examples, places, strict=True)
@@ -194,7 +193,7 @@ def feature_text(store: FeatureStore, feature: int, examples: int = 10) -> str:
         pairs = getattr(row, title)
         lines.append(f"  {title}: " + ("  ".join(f"{p['feature']} {p['figure']:+.2f}" for p in pairs) or "none"))
     strongest = [pick for pick in row.examples if pick["group"] == 0][:examples]
-    places = store.places([pick["token"] for pick in strongest], *AROUND)
+    places = store.places([pick["token"] for pick in strongest], *WINDOW)
     for place, pick in zip(places, strongest, strict=True):
         lines.append(_example_line(place, activations, pick["token"], store.index.context))
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monosema.activations.tokens import separator_of
+from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis.dose import Response, dose_response
 from monosema.analysis.steering import Mode, Steer, generate, steering
 from monosema.device import pick_device
@@ -62,11 +62,9 @@ def steer_folder(
     chosen = first_named(list(dictionaries), name)[0]
     dictionary = dictionaries[chosen].to(pick_device(device)).eval()
     loaded = _one_model(model_of({chosen: dictionary}, model=model, device=device))
+    (ids,) = TokeniseDocuments(loaded.tokenizer)([prompt])
     tokenizer = loaded.tokenizer
-    if tokenizer is None or not prompt:
-        raise InputError("steering without a prompt or a tokenizer", expected="some text, and a model that reads text")
-    separator = separator_of(tokenizer)
-    ids = [*([] if separator is None else [separator]), *tokenizer.encode(prompt, add_special_tokens=False)]
+    assert tokenizer is not None  # or it could not have been tokenised
     plain = generate(loaded, ids, tokens, temperature=temperature, seed=seed)
     with steering(loaded, dictionary, [Steer(feature, value, mode) for feature in features]):
         steered = generate(loaded, ids, tokens, temperature=temperature, seed=seed)
