@@ -82,35 +82,30 @@ def build_folder(
         dictionaries = {name: dictionaries[name] for name in only}
         places = {name: places[name] for name in only}
     for place in places.values():
-        if place.exists() and not overwrite:
-            raise InputError(f"{place} is there already", hint="--overwrite replaces it")
-        if place.exists() and not (place / INDEX).is_file():
-            raise InputError(f"{place}, which is no feature store", expected="a store, or nothing, to replace")
+        _check_free(place, overwrite=overwrite)
     origin = common_origin(dictionaries)
-    if not (text or origin["text"]):
+    text = text or origin["text"]
+    if not text:
         raise InputError(f"{folder} does not say which text it came from", expected="--text")
+    length = context or origin["context"] or RunConfig.context
     loaded = model_of(dictionaries, model=model, second=second, device=device)
     keep_freed_memory()
     options = BuildOptions(examples=ExampleOptions(strongest=strongest, each=each))
+    how: dict[str, Any] = {"tokens": tokens, "text": text, "options": options, "replace": overwrite}
     found = []
     for name, dictionary in dictionaries.items():
-        contexts = MixedContexts(
-            Contexts(loaded.tokenizer, text or origin["text"], context or origin["context"] or RunConfig.context),
-            HELDOUT_WINDOW,
-        )
-        store = build_features(
-            dictionary,
-            loaded,
-            contexts,
-            places[name],
-            tokens=tokens,
-            text=text or origin["text"],
-            name=name,
-            options=options,
-            replace=overwrite,
-        )
+        contexts = MixedContexts(Contexts(loaded.tokenizer, text, length), HELDOUT_WINDOW)
+        store = build_features(dictionary, loaded, contexts, places[name], name=name, **how)
         found.append(Opened(name, dictionary, loaded, store))
     return found
+
+
+def _check_free(place: Path, *, overwrite: bool) -> None:
+    """Refuses a place for a store where something is that is not to be, or must not be, replaced."""
+    if place.exists() and not overwrite:
+        raise InputError(f"{place} is there already", hint="--overwrite replaces it")
+    if place.exists() and not (place / INDEX).is_file():
+        raise InputError(f"{place}, which is no feature store", expected="a store, or nothing, to replace")
 
 
 def open_features(
