@@ -12,6 +12,7 @@ from monosema.analysis.examples import Example, top_examples
 from monosema.analysis.logits import LogitEffects, logit_effects
 from monosema.analysis.middling import middling_features
 from monosema.analysis.neuron import NeuronParts, neuron_parts
+from monosema.analysis.pursuit import Pursued, Pursuit, best_codes
 from monosema.analysis.removal import Removal, removal_effects
 from monosema.analysis.render import render_example
 from monosema.analysis.shares import site_shares, sites_used
@@ -24,10 +25,13 @@ __all__ = [
     "Example",
     "LogitEffects",
     "NeuronParts",
+    "Pursued",
+    "Pursuit",
     "Removal",
     "SourceAttribution",
     "TokenTexts",
     "TokensRead",
+    "best_codes",
     "encoder_decoder_cosines",
     "head_shares",
     "largest_entries",

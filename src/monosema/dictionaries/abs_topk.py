@@ -17,6 +17,7 @@ class AbsTopK(OfK):
 
     name = "abs_topk"
     by_feature = False
+    signed = True
 
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The `k` entries that are largest in absolute value, the rest zero."""

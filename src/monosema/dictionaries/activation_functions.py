@@ -21,6 +21,8 @@ class ActivationFunction(nn.Module, ABC):
     """Whether it adds biases of its own; the dictionary's `b_enc` then stays zero."""
     by_feature: ClassVar[bool] = True
     """Whether at inference a feature's code depends on its own pre-activation alone."""
+    signed: ClassVar[bool] = False
+    """Whether codes may be negative."""
 
     @abstractmethod
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:

@@ -6,6 +6,7 @@ from monosema.kernels.columns import column_counts, column_sums
 from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.prefixes import prefix_decode
+from monosema.kernels.pursuit import pursue, refit
 from monosema.kernels.search import where_true
 from monosema.kernels.topk import abs_topk, batch_topk, group_max, topk
 
@@ -27,6 +28,8 @@ __all__ = [
     "is_dense",
     "nonzero",
     "prefix_decode",
+    "pursue",
+    "refit",
     "sparse_decode",
     "to_sparse",
     "topk",

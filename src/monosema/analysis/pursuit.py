@@ -1,0 +1,107 @@
+"""What a decoder could do with better codes than its encoder's: values refitted, or features found by pursuit."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monosema.analysis.vectors import decoder_rows
+from monosema.dictionaries import Dictionary, Spec, normalisations
+from monosema.errors import InputError
+from monosema.kernels import RaggedCodes, pursue, refit
+from monosema.kernels.pursuit import PICKS, Fit
+
+
+@dataclass(frozen=True)
+class Pursuit:
+    """How codes are searched for: see `monosema.kernels.pursue`."""
+
+    k: int | None = None
+    """Most active features at each token; None: as many as the encoder has there."""
+    fit: Fit = "least_squares"
+    """How codes are fitted after each choice."""
+    picks: int = PICKS
+    """Features chosen for each product with the whole decoder; 1 is the textbook's algorithm."""
+    refit_only: bool = False
+    """Keep the encoder's features, and find the best values for them."""
+
+
+def best_codes(
+    dictionary: Dictionary,
+    x: Float[Tensor, "batch d_in"],
+    y: Float[Tensor, "batch d_out"],
+    how: Pursuit = Pursuit(),
+    rows: Float[Tensor, "width d_out"] | None = None,
+) -> RaggedCodes:
+    """Codes whose reconstruction is nearer to y than the encoder's, from a search against the decoder.
+
+    Args:
+        dictionary: in evaluation mode; of any maps and wiring.
+        x: what it reads, which says how many features the encoder has at each token.
+        y: what it should write; an autoencoder's x.
+        how: what is searched for.
+        rows: the decoder's rows, where they are at hand.
+
+    Raises:
+        InputError: the activations do not fit.
+    """
+    spec, signed = dictionary.spec, dictionary.activation.signed
+    if y.shape != (len(x), spec.d_out):
+        raise InputError(
+            f"activations of shape {list(y.shape)}", expected=f"{[len(x), spec.d_out]}, as it should write"
+        )
+    goal = y.to(dictionary.W_dec.dtype)
+    if spec.writes_what_it_reads:
+        centre, size = normalisations[spec.normalisation].moments(goal)
+        goal = (goal - centre) / torch.where(size > 0, size, 1)
+    goal = goal - dictionary.decode_nothing(x)
+    rows = _all_rows(dictionary) if rows is None else rows
+    if how.refit_only:
+        return refit(goal, rows, dictionary.active_entries(x), signed=signed)
+    limit = dictionary.active_entries(x).offsets.diff() if how.k is None else how.k
+    return pursue(goal, rows, limit, fit=how.fit, picks=how.picks, signed=signed)
+
+
+class Pursued(Dictionary):
+    """A dictionary with the best codes that can be found for its decoder, in place of its encoder's.
+
+    To measure it like any other (`evaluate`) shows what the encoder costs: the amortisation gap, because an encoder is
+    one guess at the solution of a search. What is not an autoencoder has to know what it should write, and so reads
+    that, too: its hook points and, behind them, those that it writes, side by side.
+
+    Args:
+        dictionary: in evaluation mode; its tensors are shared.
+        how: what is searched for.
+    """
+
+    def __init__(self, dictionary: Dictionary, how: Pursuit = Pursuit()):
+        with torch.device("meta"):  # it has no weights of its own
+            super().__init__(_spec(dictionary.spec), dictionary.activation, dict(dictionary.metadata))
+        for name, own in dictionary.named_parameters(recurse=False):
+            setattr(self, name, own)
+        self.own, self.how = dictionary, how
+        self.rows = _all_rows(dictionary)
+
+    def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
+        """Dense codes of activations."""
+        rows = self._checked(x).flatten(0, -2)
+        read, wanted = rows[:, : self.own.spec.d_in], rows[:, -self.own.spec.d_out :]
+        return best_codes(self.own, read, wanted, self.how, self.rows).to_dense().unflatten(0, x.shape[:-1])
+
+    def decode(self, codes, x=None):
+        """The reconstruction that codes stand for, as the dictionary's own."""
+        return self.own.decode(codes, None if x is None else x[..., : self.own.spec.d_in])
+
+
+def _spec(spec: Spec) -> Spec:
+    """What it reads and writes, with what it should write behind what it reads."""
+    if spec.writes_what_it_reads:
+        return spec
+    sites = {"decoder": "sites", "sizes_out": spec.sizes_out} if len(spec.sizes_out) > 1 else {}
+    reads = (*spec.reads, *spec.writes)
+    return Spec(spec.d_in + spec.d_out, spec.d_out, spec.width, reads, spec.writes, "transcoder", **sites)
+
+
+def _all_rows(dictionary: Dictionary) -> Float[Tensor, "width d_out"]:
+    return decoder_rows(dictionary, torch.arange(dictionary.spec.width, device=dictionary.W_dec.device))
