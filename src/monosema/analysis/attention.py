@@ -76,7 +76,7 @@ def _makes(found: Attention, z: Float[Tensor, "context d"]) -> bool:
     return bool((product - z).norm() <= tolerance * z.norm())
 
 
-class _Scaled(NamedTuple):
+class Scaled(NamedTuple):
     """The arguments of `scaled_dot_product_attention`, under its names."""
 
     query: Tensor
@@ -90,19 +90,28 @@ class _Scaled(NamedTuple):
 
     def at(self, positions: Int[Tensor, " context"]) -> Attention:
         """What they make of one position of each context."""
-        rows = torch.arange(len(positions))
-        query = _wide(self.query[rows, :, positions])
-        heads, d_head = query.shape[1:]
-        scores = torch.einsum("nhe,nhse->nhs", query, _for_heads(self.key, heads))
+        pattern = self.patterns(positions.unsqueeze(1)).squeeze(2)
+        return Attention(pattern, _for_heads(self.value, pattern.shape[1]))
+
+    def patterns(
+        self, positions: Int[Tensor, "context some"] | None = None
+    ) -> Float[Tensor, "context heads some position"]:
+        """What some positions of each context attend to, or all, in float32 or better."""
+        contexts, heads, length, d_head = self.query.shape
+        if positions is None:
+            positions = torch.arange(length, device=self.query.device).expand(contexts, -1)
+        rows = torch.arange(contexts, device=self.query.device).unsqueeze(1)
+        query = _wide(self.query[rows, :, positions])  # [context, some, heads, d_head]
+        scores = torch.einsum("nqhe,nhse->nhqs", query, _for_heads(self.key, heads))
         scores = scores * (d_head**-0.5 if self.scale is None else self.scale)
         if self.is_causal:
-            later = torch.arange(scores.shape[2], device=scores.device) > positions[:, None, None]
+            later = torch.arange(scores.shape[3], device=scores.device) > positions[:, None, :, None]
             scores = scores.masked_fill(later, -torch.inf)
         if self.attn_mask is not None:
-            shape = (len(positions), heads, self.query.shape[2], self.key.shape[2])
-            mask = self.attn_mask.broadcast_to(shape)[rows, :, positions]
+            shape = (contexts, heads, length, self.key.shape[2])
+            mask = self.attn_mask.broadcast_to(shape)[rows, :, positions].transpose(1, 2)
             scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-        return Attention(scores.softmax(-1), _for_heads(self.value, heads))
+        return scores.softmax(-1)
 
 
 class _Product(NamedTuple):
@@ -122,12 +131,12 @@ class _Watch(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.last: _Scaled | _Product | None = None
+        self.last: Scaled | _Product | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            call = _Scaled(*args, **kwargs)
+            call = Scaled(*args, **kwargs)
             self.last = call if call.query.ndim == 4 else None
         elif func in _PRODUCTS and len(args) == 2 and all(x.ndim == 4 for x in args):
             self.last = _Product(*args)

@@ -1,0 +1,130 @@
+"""A forward pass whose attention patterns and norms' scales are those of another pass: all that is left is linear."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from monosema.analysis.attention import Scaled
+from monosema.errors import InputError
+
+_SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
+_ROOTS = (torch.rsqrt, Tensor.rsqrt, torch.sqrt, Tensor.sqrt)
+_RMS_NORMS = (F.rms_norm, torch.rms_norm)
+
+
+class Factors:
+    """What a pass has multiplied by that depends on its input: attention patterns and norms' scales, in order.
+
+    A pattern is what `scaled_dot_product_attention` makes of queries and keys, or a softmax of four-dimensional scores.
+    A scale is one over the standard deviation in a layer norm, or what a root gives in a norm that takes it itself. With
+    these held, attention and norms are linear in the residual stream, as in the local replacement model of Ameisen et
+    al. 2025 (Circuit Tracing).
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, Tensor]] = []
+
+    @contextmanager
+    def recorded(self):
+        """While inside, a pass of the model is remembered; it computes what it would."""
+        self.found.clear()
+        with _Recording(self.found):
+            yield
+
+    @contextmanager
+    def held(self):
+        """While inside, a pass uses what is remembered; gradients see constants. One row of tokens, or copies of it.
+
+        Raises:
+            InputError: in the pass, if it does not come by the same operations in the same order.
+        """
+        with _Holding(self.found):
+            yield
+
+
+class _Recording(TorchFunctionMode):
+    def __init__(self, found: list[tuple[str, Tensor]]):
+        super().__init__()
+        self.found = found
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if factor := _factor(func, args, kwargs or {}, out):
+            self.found.append(factor)
+        return out
+
+
+class _Holding(TorchFunctionMode):
+    def __init__(self, found: list[tuple[str, Tensor]]):
+        super().__init__()
+        self.found, self.next = found, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kind, apply = _with_factor(func, args)
+        if kind is None:
+            return func(*args, **(kwargs or {}))
+        known, factor = self.found[self.next] if self.next < len(self.found) else ("nothing", torch.empty(0))
+        if known != kind:
+            raise InputError(f"a pass that computes {kind}", expected=f"{known}, as the pass that was remembered")
+        self.next += 1
+        return apply(factor, *args, **(kwargs or {}))
+
+
+def _factor(func: Any, args: Any, kwargs: Any, out: Any) -> tuple[str, Tensor] | None:
+    """What a function has multiplied by, if it is one of those that are held."""
+    kind, _ = _with_factor(func, args)
+    if kind == "a norm":
+        x, shape, _, _, eps = _norm(*args, **kwargs)
+        axes = tuple(range(-len(shape), 0))
+        centred = x - x.mean(axes, keepdim=True) if func is F.layer_norm else x
+        eps = torch.finfo(x.dtype).eps if eps is None else eps
+        return kind, (centred.double().square().mean(axes, keepdim=True) + eps).rsqrt().to(x.dtype).detach()
+    if kind == "attention":
+        return kind, Scaled(*args, **kwargs).patterns().detach()
+    return None if kind is None else (kind, out.detach().clone())
+
+
+def _with_factor(func: Any, args: Any) -> tuple[str | None, Callable[..., Tensor]]:
+    """What kind of factor a call has, and the same call with the factor given."""
+    if func is F.scaled_dot_product_attention and args[0].ndim == 4:
+        return "attention", _attention
+    if func in _SOFTMAX and args[0].ndim == 4:
+        return "a softmax", lambda factor, x, *_, **__: factor.expand_as(x)
+    if func in _ROOTS:
+        return "a root", lambda factor, x, *_, **__: factor.expand_as(x)
+    if func is F.layer_norm:
+        return "a norm", _layer_norm
+    if func in _RMS_NORMS:
+        return "a norm", _rms_norm
+    return None, func
+
+
+def _attention(
+    pattern: Float[Tensor, "1 heads position position"], query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
+) -> Tensor:
+    own = value.repeat_interleave(pattern.shape[1] // value.shape[1], dim=1)
+    return pattern.to(own.dtype) @ own
+
+
+def _norm(
+    input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float | None = 1e-5
+) -> tuple[Tensor, Any, Any, Any, float | None]:
+    """The arguments of a layer norm, under its names."""
+    return input, normalized_shape, weight, bias, eps
+
+
+def _layer_norm(factor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    x, shape, weight, bias, _ = _norm(*args, **kwargs)
+    out = (x - x.mean(tuple(range(-len(shape), 0)), keepdim=True)) * factor
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
+
+
+def _rms_norm(factor: Tensor, input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Tensor:
+    return input * factor if weight is None else input * factor * weight
