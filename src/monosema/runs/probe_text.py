@@ -18,7 +18,7 @@ def probe_tables(found: Probed) -> list[Table]:
     notes = [
         f"Accuracy in %, chance 50, over classes: each against as many of the rest, {found.fires.examples:,} examples "
         f"of {found.documents:,} documents of {found.text}, none of them in training and test. k columns with the "
-        "largest difference of means, chosen on training documents; all: every column, C chosen there, too."
+        "largest difference of means, chosen on training documents; all: every column, C and scaling chosen there, too."
     ]
     *labels, last = _labels(found.results)
     tables = [_accuracies(label, found.results, []) for label in labels]
@@ -115,7 +115,7 @@ def _score(score: Score, space: str) -> dict[str, Any]:
         "accuracy_by_fold": [round(x, 4) for x in score.accuracy],
     }
     if score.k is None:
-        return {**figures, "c": list(score.c)}
+        return {**figures, "fits": [asdict(fit) for fit in score.fits]}
     if space == CODES:
         every = set(score.columns[0]).intersection(*score.columns[1:])
         figures["features_of_every_fold"] = [feature for feature in score.columns[0] if feature in every]

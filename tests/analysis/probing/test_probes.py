@@ -43,7 +43,7 @@ def test_random_labels_are_told_by_chance():
     x = np.random.default_rng(3).normal(size=(N, D)).astype(np.float32)
     spaces = {"codes": Space(csr_array(sparse_codes())), "x": Space(x), "PCA": Space(x, principal=True)}
     labels = [np.random.default_rng(seed).random(N) < 0.5 for seed in range(10, 15)]  # folds of one share what they fit
-    found = [cross_validate(spaces, task_for(y), ONE) for y in labels]
+    found = [cross_validate(spaces, task_for(y), replace(ONE, cs=(0.1,))) for y in labels]
     for name in spaces:
         for scores in zip(*(each[name] for each in found), strict=True):
             assert np.mean([score.accuracy for score in scores]) == pytest.approx(0.5, abs=0.04)
@@ -67,7 +67,7 @@ def test_the_tested_fold_does_not_change_what_is_tested_on_it():
     codes, x = sparse_codes(), np.random.default_rng(3).normal(size=(N, D)).astype(np.float32)
     y = (codes[:, 7] > 0) | (np.random.default_rng(5).random(N) < 0.2)
     task = task_for(y)
-    options = replace(ONE, ks=(1, 3, 20), cs=(1e-4, 1e-2, 1.0))
+    options = replace(ONE, ks=(1, 3), cs=(1e-4, 1.0))
 
     def scores(codes: np.ndarray, x: np.ndarray, task: Task):
         rest = {"x": Space(x[:, :D]), "PCA": Space(x, principal=True)}
@@ -83,7 +83,7 @@ def test_the_tested_fold_does_not_change_what_is_tested_on_it():
         for name in ("codes", "x"):
             for a, b in zip(before[name], after[name], strict=True):
                 assert a.k is None or a.columns[2] == b.columns[2]
-                assert a.k is not None or a.c[2] == b.c[2]
+                assert a.fits[2] == b.fits[2]
     assert before["codes"][0].columns[0] == (7,)
     assert (200,) in scores(leaked, leaked_x, task)["codes"][0].columns  # where the fold is trained on
 

@@ -35,7 +35,7 @@ class ProbeOptions:
     ks: tuple[int, ...] = (1, 2, 5, 20, 100)
     """How many columns they read."""
     c: float = 1.0
-    """Inverse strength of the L2 penalty of k-sparse probes, on columns of variance one."""
+    """Inverse strength of the L2 penalty of k-sparse probes, each of whose columns is scaled to variance one."""
     cs: tuple[float, ...] = (1e-5, 1e-4, 0.001, 0.01, 0.1, 1.0)
     """Of probes on all columns, those to choose from."""
     components: int = 256
@@ -51,6 +51,17 @@ class ProbeOptions:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How one probe is fitted."""
+
+    c: float
+    """Inverse strength of the L2 penalty."""
+    each: bool = True
+    """Whether each column is scaled to variance one, or all by one number: of sparse codes, the former makes rare
+    features as large as frequent ones."""
+
+
+@dataclass(frozen=True)
 class Score:
     """How good probes on so many columns are, fold by fold, on the fold's own examples."""
 
@@ -62,8 +73,8 @@ class Score:
     """Share of the pairs of a positive and a negative that are in the right order."""
     columns: tuple[tuple[int, ...], ...] = ()
     """The columns that were chosen, the best one first."""
-    c: tuple[float, ...] = ()
-    """The C that was."""
+    fits: tuple[Fit, ...] = ()
+    """How they were fitted."""
 
 
 def cross_validate(
@@ -73,7 +84,8 @@ def cross_validate(
 
     The k columns are those whose means over the two classes differ most; logistic regression then reads them. Means,
     components, scales, C and weights are those of the training folds, and no document is in training and test. For all
-    columns, C is the one with which a probe fitted without one of the training folds tells this one best.
+    columns, C, and whether each column is scaled by itself, are those with which a probe that was fitted without one of
+    the training folds tells this one best.
 
     Args:
         spaces: by name, aligned with the examples that the task's rows number.
@@ -124,10 +136,10 @@ def _scores(space: Space, task: Task, options: ProbeOptions) -> list[Score]:
         chosen = [strongest(split.train, split.y_train, k) for split in splits]
         parts = [_columns(split, own) for split, own in zip(splits, chosen, strict=True)]
         columns = tuple(tuple(own.tolist()) for own in chosen)
-        found.append(_score(k, parts, [options.c] * len(parts), columns))
+        found.append(_score(k, parts, [Fit(options.c)] * len(parts), columns))
     if space.whole:
-        cs = [_best_c(space, task, fold, options) for fold in folds]
-        found.append(_score(None, splits, cs))
+        fits = [_best_fit(space, task, fold, options) for fold in folds]
+        found.append(_score(None, splits, fits))
     return found
 
 
@@ -153,38 +165,39 @@ def _columns(split: _Split, chosen: Int[np.ndarray, " k"]) -> _Split:
     return _Split(a, split.y_train, b, split.y_test)
 
 
-def _best_c(space: Space, task: Task, fold: int, options: ProbeOptions) -> float:
-    """The C that is best for the fold behind the tested one when it is fitted on the rest."""
-    if len(options.cs) == 1:
-        return options.cs[0]
+def _best_fit(space: Space, task: Task, fold: int, options: ProbeOptions) -> Fit:
+    """The one that is best for the fold behind the tested one when it is fitted on the rest."""
     count = int(task.folds.max()) + 1
     if count < 3:
-        raise InputError(f"{count} folds to choose C among {options.cs}", expected="at least three, or one C")
+        raise InputError(f"{count} folds", expected="at least three: one to test, one to choose C, one to fit")
     inner = (fold + 1) % count
     split = _split(space, task, ~np.isin(task.folds, (fold, inner)), task.folds == inner, options)
-    return max(options.cs, key=lambda c: _told(split, c)[0])
+    fits = [Fit(c, each) for each in (True, False) for c in options.cs]
+    return max(fits, key=lambda fit: _told(split, fit)[0])
 
 
 def _score(
-    k: int | None, splits: Sequence[_Split], cs: Sequence[float], columns: tuple[tuple[int, ...], ...] = ()
+    k: int | None, splits: Sequence[_Split], fits: Sequence[Fit], columns: tuple[tuple[int, ...], ...] = ()
 ) -> Score:
-    told = [_told(split, c) for split, c in zip(splits, cs, strict=True)]
+    told = [_told(split, fit) for split, fit in zip(splits, fits, strict=True)]
     accuracy, auc = zip(*told, strict=True)
-    return Score(k, accuracy, auc, columns, tuple(cs))
+    return Score(k, accuracy, auc, columns, tuple(fits))
 
 
-def _told(split: _Split, c: float) -> tuple[float, float]:
+def _told(split: _Split, fit: Fit) -> tuple[float, float]:
     """Balanced accuracy and AUC of a logistic regression on the test examples."""
     from scipy.sparse import issparse
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler(with_mean=not issparse(split.train))  # centred codes would not be sparse
-    probe: Any = make_pipeline(scaler, LogisticRegression(C=c, max_iter=1000, class_weight="balanced"))
-    probe.fit(split.train, split.y_train)
-    scores: Float[np.ndarray, " test"] = probe.decision_function(split.test)
+    scaler: Any = StandardScaler(with_mean=not issparse(split.train))  # centred codes would not be sparse
+    scaler.fit(split.train)
+    if not fit.each:
+        scaler.scale_ = np.full_like(scaler.scale_, np.sqrt(scaler.var_.mean()) or 1.0)
+    probe = LogisticRegression(C=fit.c, max_iter=1000, class_weight="balanced")
+    probe.fit(scaler.transform(split.train), split.y_train)
+    scores: Float[np.ndarray, " test"] = probe.decision_function(scaler.transform(split.test))
     return (
         float(balanced_accuracy_score(split.y_test, scores > 0)),
         float(roc_auc_score(split.y_test, scores)),
