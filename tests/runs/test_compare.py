@@ -8,7 +8,8 @@ import torch
 from monosema.dictionaries import load, save
 from monosema.errors import InputError
 from monosema.runs import DictionaryConfig, run
-from monosema.runs.compare import alive_features, compare_folders, compare_json, compare_tables
+from monosema.runs.compare import alive_features, compare_folders
+from monosema.runs.compare_text import compare_json, compare_tables
 from monosema.runs.evaluate import open_folder
 from tests.runs.tiny_run import recipe, small_run
 
@@ -61,7 +62,7 @@ def test_a_dictionary_shares_all_with_its_copy_without_what_is_dead(seeds: list[
 
 def test_dictionaries_of_a_run_are_compared_by_name(finished: Path):
     names = sorted(path.name for path in (finished / "dictionaries").iterdir())
-    with pytest.raises(InputError, match="3 dictionaries, which write"):
+    with pytest.raises(InputError, match=r"3 dictionaries of mlp_out.1; resid_post.0; resid_post.1"):
         compare_folders([finished], device="cpu")
     with pytest.raises(InputError, match="1 dictionaries"):
         compare_folders([finished, finished], name=names[0], device="cpu", dead=True)

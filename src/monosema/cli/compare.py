@@ -6,7 +6,8 @@ from typing import Literal
 import tyro
 
 from monosema.cli.arguments import parse, print_json
-from monosema.runs.compare import THRESHOLDS, compare_folders, compare_json, compare_tables
+from monosema.runs.compare import THRESHOLDS, compare_folders
+from monosema.runs.compare_text import compare_json, compare_tables
 from monosema.runs.terminal import print_table
 
 

@@ -1,7 +1,7 @@
 """Comparing dictionaries that lie on disk: which features they share, and which chance would."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from monosema.analysis.stability import (
 )
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.evaluation import Table
 from monosema.evaluation.rows import in_evaluation_mode
 from monosema.models import read
 from monosema.progress import progress
@@ -95,7 +94,7 @@ def compare_folders(
         options: those of `open_folder`, for the held-out text.
 
     Raises:
-        InputError: fewer than two dictionaries, some that write different hook points, or what `open_folder` raises.
+        InputError: fewer than two dictionaries, some of different hook points, or what `open_folder` raises.
     """
     if not thresholds or not all(-1 <= t <= 1 for t in thresholds):
         raise InputError(f"cosines {tuple(thresholds)}", expected="at least one, from −1 to 1")
@@ -144,7 +143,7 @@ def _compared(
 ) -> tuple[dict[str, Float[Tensor, "n d"]], int | None]:
     """Of each dictionary, by folder and name, the directions of the features that are compared."""
     found: dict[str, Float[Tensor, "n d"]] = {}
-    written: set[tuple[str, ...]] = set()
+    places: set[tuple[str, ...]] = set()
     tokens = None
     for folder in folders:
         dictionaries, heldout = open_folder(folder, **options)
@@ -156,11 +155,12 @@ def _compared(
                 kept, tokens = alive_features(dictionary, heldout)
             shown = own if len(folders) == 1 else str(folder) if len(dictionaries) == 1 else f"{folder}: {own}"
             found[shown] = signatures(dictionary, kept, side)
-            written.add(dictionary.spec.writes)
-    if len(found) < 2 or len(written) > 1:
+            spec = dictionary.spec
+            places.add({"decoder": spec.writes, "encoder": spec.reads, "both": (*spec.reads, *spec.writes)}[side])
+    if len(found) < 2 or len(places) > 1:
         raise InputError(
-            f"{len(found)} dictionaries, which write {'; '.join(' & '.join(points) for points in written)}",
-            expected="at least two different ones of the same hook point",
+            f"{len(found)} dictionaries of {'; '.join(sorted(' & '.join(points) for points in places))}",
+            expected="at least two different ones of the same hook points",
         )
     return found, tokens
 
@@ -196,70 +196,3 @@ def _batches(dictionary: Dictionary, heldout: Heldout) -> Iterator[Float[Tensor,
             rows = read(heldout.model, ids, [point])[point]
             yield rows[not_special(ids, special).to(rows.device)]
             bar.advance(ids.numel())
-
-
-def compare_tables(found: Compared) -> list[Table]:
-    """A row for each two dictionaries, in both directions."""
-    thresholds = list(found.by_all)
-    shares = [f"Partner ≥ {t:g} (%)" for t in thresholds]
-    headers = ["First → second", "Features", *shares, "Max cosine", *(f"Random: ≥ {t:g}" for t in thresholds[:1])]
-    rows = [
-        [
-            f"{row.first} → {row.second}",
-            f"{row.features:,}",
-            *(_percent(row.partner[t]) for t in thresholds),
-            f"{row.nearest.value:.3f}",
-            f"{100 * row.random['covariance'][0][thresholds[0]]:.1f}, max {row.random['covariance'][1]:.3f}",
-        ]
-        for row in found.pairs
-    ]
-    return [Table(headers, rows, _notes(found))]
-
-
-def _notes(found: Compared) -> list[str]:
-    alive = "dead features among them" if found.tokens is None else f"that fire on {found.tokens:,} held-out tokens"
-    how = "the matching with the largest sum" if all(row.exact for row in found.pairs) else "the most similar both ways"
-    notes = [
-        f"Share of the first's features, {alive}, whose partner, one to one, has at least that cosine of their "
-        f"{found.side} directions; partners are those of {how}. Max cosine: with any of the second's, on average. In "
-        "brackets 95 % of bootstrap resamples of the features, with dictionaries and partners as they are. Random: "
-        "directions with the second's covariance."
-    ]
-    if len(found.pairs) > 2:
-        shares = ", ".join(f"{_percent(interval)} % at {t:g}" for t, interval in found.by_all.items())
-        notes.append(f"{found.pairs[0].first}: features with a partner in every other dictionary: {shares}.")
-    return notes
-
-
-def _percent(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def compare_json(found: Compared) -> dict[str, Any]:
-    """All figures."""
-    return {
-        "side": found.side,
-        "alive_on_tokens": found.tokens,
-        "shared_by_all": {f"{t:g}": _rounded(interval) for t, interval in found.by_all.items()},
-        "pairs": [_pair(row) for row in found.pairs],
-    }
-
-
-def _pair(row: Shared) -> dict[str, Any]:
-    return {
-        "first": row.first,
-        "second": row.second,
-        "features": row.features,
-        "others": row.others,
-        "matching": "best" if row.exact else "mutual",
-        "partner": {f"{t:g}": _rounded(interval) for t, interval in row.partner.items()},
-        "mean_max_cosine": _rounded(row.nearest),
-        "random": {
-            kind: {"partner": {f"{t:g}": round(s, 5) for t, s in shares.items()}, "mean_max_cosine": round(nearest, 5)}
-            for kind, (shares, nearest) in row.random.items()
-        },
-    }
-
-
-def _rounded(interval: Interval) -> dict[str, float]:
-    return {name: round(x, 5) for name, x in asdict(interval).items()}

@@ -39,6 +39,7 @@ def test_a_label_that_is_one_feature_is_told_by_that_feature():
     assert all(columns[0] == 123 and len(set(columns)) == 5 for columns in scores[1].columns)
 
 
+@pytest.mark.slow
 def test_random_labels_are_told_by_chance():
     x = np.random.default_rng(3).normal(size=(N, D)).astype(np.float32)
     spaces = {"codes": Space(csr_array(sparse_codes())), "x": Space(x), "PCA": Space(x, principal=True)}
@@ -62,6 +63,7 @@ def test_a_direction_across_all_channels_is_told_by_the_first_component_and_by_a
     assert np.mean(channel.accuracy) < 0.9
 
 
+@pytest.mark.slow
 def test_the_tested_fold_does_not_change_what_is_tested_on_it():
     """Whatever the examples of a fold are, the columns and C that are tested on it stay."""
     codes, x = sparse_codes(), np.random.default_rng(3).normal(size=(N, D)).astype(np.float32)

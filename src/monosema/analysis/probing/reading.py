@@ -13,7 +13,7 @@ from monosema.activations.tokens import separator_of
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.models import read
-from monosema.progress import progress
+from monosema.progress import Progress, progress
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from monosema.models import Readable
 
 Pool = Literal["mean", "max"]
-_PIECES, _ROWS = 16, 4096  # texts read, and rows encoded, at once
+_PIECES, _DOCUMENTS = 16, 64  # texts that the model reads at once, and documents whose codes are in memory
+_ENTRIES, _ROWS = 2**26, 4096  # pre-activations, and rows, at most, that are encoded at once
 
 
 def token_places(tokenizer: "PreTrainedTokenizerBase", text: str) -> tuple[list[int], Int[np.ndarray, "tokens 2"]]:
@@ -57,18 +58,31 @@ def read_rows(
         point: a hook point.
         pieces: token ids of texts.
         keep: of each text, the positions that are wanted.
+
+    Raises:
+        InputError: there are none.
     """
+    with progress("reading activations", sum(map(len, pieces)), "tokens") as bar:
+        return _read(model, point, pieces, keep, bar)
+
+
+def _read(
+    model: "Readable",
+    point: str,
+    pieces: Sequence[Sequence[int]],
+    keep: Sequence[Int[np.ndarray, " some"]],
+    bar: Progress,
+) -> Float[Tensor, "rows d"]:
     counts = [len(positions) for positions in keep]
     starts = np.concatenate([[0], np.cumsum(counts)])
     rows: Tensor | None = None
-    with progress("reading activations", sum(map(len, pieces)), "tokens") as bar:
-        for batch in _batches(pieces, [i for i, count in enumerate(counts) if count]):
-            ids = torch.tensor([list(pieces[i]) for i in batch])
-            x = read(model, ids, [point])[point].float().cpu()
-            rows = x.new_zeros(int(starts[-1]), x.shape[-1]) if rows is None else rows
-            for own, i in zip(x, batch, strict=True):
-                rows[starts[i] : starts[i + 1]] = own[torch.from_numpy(keep[i])]
-            bar.advance(ids.numel())
+    for batch in _batches(pieces, [i for i, count in enumerate(counts) if count]):
+        ids = torch.tensor([list(pieces[i]) for i in batch])
+        x = read(model, ids, [point])[point].float().cpu()
+        rows = x.new_zeros(int(starts[-1]), x.shape[-1]) if rows is None else rows
+        for own, i in zip(x, batch, strict=True):
+            rows[starts[i] : starts[i + 1]] = own[torch.from_numpy(keep[i])]
+        bar.advance(ids.numel())
     if rows is None:
         raise InputError("no tokens", expected="at least one to read activations of")
     return rows
@@ -87,7 +101,7 @@ def encoded(dictionary: Dictionary, x: Float[Tensor, "n d_in"]) -> "csr_array":
     from scipy.sparse import csr_array
 
     norms, counts, columns, values = dictionary.decoder_norms().float().cpu().numpy(), [], [], []
-    for part in x.split(_ROWS):
+    for part in x.split(min(max(_ENTRIES // dictionary.spec.width, 1), _ROWS)):
         codes = dictionary.active_entries(part.to(dictionary.W_enc))
         counts.append(codes.offsets.diff().cpu().numpy())
         columns.append(codes.columns.cpu().numpy().astype(np.int32))
@@ -119,14 +133,13 @@ def pooled(
     from scipy.sparse import csr_array, vstack
 
     x, codes = [], [[] for _ in dictionaries]
-    with progress("reading documents", len(texts), "documents") as bar:
-        for first in range(0, len(texts), _PIECES * 4):
-            part = slice(first, first + _PIECES * 4)
-            rows, counts = read_rows(model, point, texts[part], keep[part]), [len(p) for p in keep[part]]
+    with progress("reading documents", sum(map(len, texts)), "tokens") as bar:
+        for first in range(0, len(texts), _DOCUMENTS):
+            part = slice(first, first + _DOCUMENTS)
+            rows, counts = _read(model, point, texts[part], keep[part], bar), [len(p) for p in keep[part]]
             x.append(np.stack([_pooled_dense(own, pool) for own in rows.split(counts)]))
             for found, dictionary in zip(codes, dictionaries, strict=True):
                 found.append(_pooled_sparse(encoded(dictionary, rows), counts, pool))
-            bar.advance(len(counts))
     return np.concatenate(x), [csr_array(vstack(found)) for found in codes]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from monosema.dictionaries import Dictionary, Spec, TopK, initialise_
 from monosema.errors import InputError
 
-_ROWS = 1024  # rows whose dense codes are in memory at once
+_ENTRIES = 2**24  # pre-activations that are in memory at once
 
 
 @torch.no_grad()
@@ -29,7 +29,8 @@ def untrained_like(dictionary: Dictionary, x: Float[Tensor, "n d_in"], *, seed: 
     if not len(x):
         raise InputError("no activations", expected="some, to know how sparse a dictionary is")
     spec, like = dictionary.spec, dictionary.W_enc
-    active = sum(len(dictionary.active_entries(part.to(like)).values) for part in x.split(_ROWS))
+    parts = x.split(max(_ENTRIES // spec.width, 1))
+    active = sum(len(dictionary.active_entries(part.to(like)).values) for part in parts)
     k = min(max(round(active / len(x)), 1), spec.width)
     reading = Spec(
         d_in=spec.d_in,
@@ -46,6 +47,6 @@ def untrained_like(dictionary: Dictionary, x: Float[Tensor, "n d_in"], *, seed: 
     made = Dictionary(reading, TopK(spec.width, k))
     initialise_(made, torch.Generator().manual_seed(seed))
     made = made.to(like.device, like.dtype).eval()
-    total = sum(made.preactivations(part.to(like)).double().sum(0) for part in x.split(_ROWS))
+    total = sum(made.preactivations(part.to(like)).double().sum(0) for part in parts)
     made.b_enc.copy_(-torch.as_tensor(total) / len(x))
     return made
