@@ -105,6 +105,18 @@ def test_the_strongest_columns_are_those_of_the_largest_mean_difference():
     assert strongest(csr_array(codes), y, 20).tolist() == strongest(codes, y, 20).tolist() == wanted.tolist()
 
 
+def test_a_million_features_stay_sparse():
+    """Dense, the codes would take 4.8 GB."""
+    rng, width = np.random.default_rng(0), 1_000_000
+    y = rng.random(N) < 0.5
+    columns = rng.integers(0, width - 1, (N, 8))
+    columns[y, 0] = width - 1
+    codes = csr_array((np.ones(8 * N, np.float32), columns.ravel(), np.arange(0, 8 * N + 1, 8)), shape=(N, width))
+    (score,) = cross_validate({"codes": Space(codes, whole=False)}, task_for(y), ProbeOptions(ks=(1,)))["codes"]
+    assert score.columns == ((width - 1,),) * 5
+    assert min(score.accuracy) == 1
+
+
 def test_more_columns_than_there_are_are_not_asked_for():
     x = np.random.default_rng(3).normal(size=(N, D))
     y = np.random.default_rng(2).random(N) < 0.5
