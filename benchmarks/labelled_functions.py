@@ -1,6 +1,6 @@
 """Documents with labels for `monosema probe --labelled`: held-out functions, and whether each catches errors.
 
-    python benchmarks/labelled_functions.py [--out build/functions.csv]
+python benchmarks/labelled_functions.py [--out build/functions.csv]
 """
 
 import argparse
