@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": {"models", "activations", "dictionaries", "kernels", "evaluation"},
     "features": {"analysis", "evaluation", "activations", "dictionaries", "kernels", "models"},
     "dashboard": {"features", "analysis", "activations", "dictionaries", "models"},
+    "circuits": {"analysis", "activations", "dictionaries", "kernels", "models"},
     "synthetic": set(),
     "planning": {"kernels"},
     "cli": {"runs"},

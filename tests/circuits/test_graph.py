@@ -21,6 +21,8 @@ IDS = [5, 17, 3, 40, 22, 9, 31]
 
 def double(family: str, implementation: str | None = None) -> LoadedModel:
     module: Any = build(family).module.double()
+    if family == "gemma2":
+        module.config.final_logit_softcapping = None  # which is linearised
     if implementation:
         module.set_attn_implementation(implementation)
     return load_model(module)

@@ -1,7 +1,8 @@
 """A forward pass whose attention patterns and norms' scales are those of another pass: all that is left is linear."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from monosema.analysis.attention import Scaled
 from monosema.errors import InputError
+from monosema.models import LoadedModel
 
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 _ROOTS = (torch.rsqrt, Tensor.rsqrt, torch.sqrt, Tensor.sqrt)
@@ -22,23 +24,23 @@ class Factors:
     """What a pass has multiplied by that depends on its input: attention patterns and norms' scales, in order.
 
     A pattern is what `scaled_dot_product_attention` makes of queries and keys, or a softmax of four-dimensional scores.
-    A scale is one over the standard deviation in a layer norm, or what a root gives in a norm that takes it itself. With
-    these held, attention and norms are linear in the residual stream, as in the local replacement model of Ameisen et
-    al. 2025 (Circuit Tracing).
+    A scale is one over the standard deviation in a layer norm, or what a root gives in a norm that takes it itself.
+    With these held, attention and norms are linear in the residual stream, as in the local replacement model of Ameisen
+    et al. 2025 (Circuit Tracing).
     """
 
     def __init__(self) -> None:
         self.found: list[tuple[str, Tensor]] = []
 
     @contextmanager
-    def recorded(self):
+    def recorded(self) -> Iterator[None]:
         """While inside, a pass of the model is remembered; it computes what it would."""
         self.found.clear()
         with _Recording(self.found):
             yield
 
     @contextmanager
-    def held(self):
+    def held(self) -> Iterator[None]:
         """While inside, a pass uses what is remembered; gradients see constants. One row of tokens, or copies of it.
 
         Raises:
@@ -46,6 +48,31 @@ class Factors:
         """
         with _Holding(self.found):
             yield
+
+
+@dataclass(frozen=True, eq=False)
+class HeldModel(LoadedModel):
+    """A model that runs with the factors of one pass, whatever its activations; its inputs are that pass' tokens."""
+
+    factors: Factors = field(repr=False)
+
+    def run(self, inputs: Tensor) -> Any:
+        """As the model's own, with patterns and norms held."""
+        with self.factors.held():
+            return super().run(inputs)
+
+
+@torch.no_grad()
+def held_at(model: LoadedModel, ids: Sequence[int]) -> HeldModel:
+    """The model with the attention patterns and norms' scales that it has on a prompt.
+
+    On that prompt it computes what it did, until something is changed in it. What is changed then flows on linearly,
+    but for the MLPs; so effects that do not pass an MLP are exact where they are taken from a gradient.
+    """
+    factors = Factors()
+    with factors.recorded():
+        model.run(torch.tensor([list(ids)]))
+    return HeldModel(model.module, model.tokenizer, model.name, model.family, factors)
 
 
 class _Recording(TorchFunctionMode):
