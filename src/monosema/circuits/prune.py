@@ -15,11 +15,14 @@ STEPS = 1000  # no graph of a model is as deep
 
 
 class Pruned(NamedTuple):
-    """Which nodes and edges are kept, and the influence of each node of the whole graph on the logits."""
+    """Which nodes and edges are kept, and how much each matters for the logits."""
 
     nodes: Bool[Tensor, " nodes"]
     edges: Bool[Tensor, "nodes nodes"]
     influence: Float[Tensor, " nodes"]
+    """In the whole graph."""
+    flow: Float[Tensor, "nodes nodes"]
+    """The influence that goes along each edge, among the kept nodes."""
 
 
 class Scores(NamedTuple):
@@ -72,13 +75,13 @@ def pruned(graph: "Graph", nodes: float = 0.8, edges: float = 0.98) -> Pruned:
     kept = (influence >= _least(influence, nodes)) | ends
     left = graph.edges * kept.unsqueeze(0) * kept.unsqueeze(1)
     among = influences(left, every, graph.logits) + graph.logits
-    weight = _shares(left) * among.unsqueeze(1)
-    edge = (weight >= _least(weight.flatten(), edges)) & (weight > 0)
+    flow = _shares(left) * among.unsqueeze(1)
+    edge = (flow >= _least(flow.flatten(), edges)) & (flow > 0)
     while True:  # a node that leads nowhere, or a feature that comes from nowhere, goes, and its edges with it
         edge &= kept.unsqueeze(0) & kept.unsqueeze(1)
         still = kept & (edge.any(0) | ~inner) & (edge.any(1) | ~graph.of("feature"))
         if torch.equal(still, kept):
-            return Pruned(kept, edge, influence)
+            return Pruned(kept, edge, influence, flow)
         kept = still
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from monosema.dashboard.bundle import ASSETS, script, styles
+from monosema.dashboard.bundle import ASSETS, MAIN, script, styles
 from monosema.dashboard.contract import Overview, Provider
 from monosema.dashboard.embed import embedded_json
 from monosema.errors import InputError
@@ -58,24 +58,24 @@ def served_page() -> str:
     return html_page("monosema", {"served": True})
 
 
-def html_page(title: str, data: Any) -> str:
-    """The page with its data."""
-    style, code = _assets()
+def html_page(title: str, data: Any, main: str = MAIN) -> str:
+    """The page with its data, and the script that begins with a module."""
+    style, code = _assets(main)
     return Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title.encode(errors="replace").decode()),
-        policy=content_policy(served="served" in data),
+        policy=content_policy(served="served" in data, main=main),
         style=style,
         script=code,
         data=embedded_json(data),
     )
 
 
-def content_policy(*, served: bool) -> str:
+def content_policy(*, served: bool, main: str = MAIN) -> str:
     """What a browser may run, show and ask for: the page's own script and styles; of a server, its data.
 
     No text can become markup by any way of the page's own scripts: `trusted-types` refuses it.
     """
-    style, code = _assets()
+    style, code = _assets(main)
     return "; ".join(
         [
             "default-src 'none'",
@@ -95,9 +95,9 @@ _SELF, _NONE = "'self'", "'none'"
 
 
 @cache
-def _assets() -> tuple[str, str]:
+def _assets(main: str) -> tuple[str, str]:
     """The text inside the page's style element and inside its script element."""
-    return styles(), script()
+    return styles(), script(main=main)
 
 
 def _hash(text: str) -> str:

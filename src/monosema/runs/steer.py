@@ -12,7 +12,7 @@ from monosema.device import pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import Table
-from monosema.models import LoadedModel
+from monosema.models import LoadedModel, Readable
 from monosema.runs.evaluate import dictionaries_in, model_of, open_folder
 from monosema.runs.features import first_named
 
@@ -61,8 +61,8 @@ def steer_folder(
     dictionaries = dictionaries_in(folder)
     chosen = first_named(list(dictionaries), name)[0]
     dictionary = dictionaries[chosen].to(pick_device(device)).eval()
-    loaded = _one_model(model_of({chosen: dictionary}, model=model, device=device))
-    (ids,) = TokeniseDocuments(loaded.tokenizer)([prompt])
+    loaded = one_model(model_of({chosen: dictionary}, model=model, device=device), "steering")
+    ids = prompt_ids(loaded, prompt)
     tokenizer = loaded.tokenizer
     assert tokenizer is not None  # or it could not have been tokenised
     plain = generate(loaded, ids, tokens, temperature=temperature, seed=seed)
@@ -90,7 +90,7 @@ def dose_folder(
     dictionary: Dictionary = dictionaries[first_named(list(dictionaries), name)[0]].eval()
     if heldout.model is None or heldout.contexts is None:
         raise InputError(f"{folder}, which was made from a file of activations", expected="a model to steer")
-    return dose_response(dictionary, _one_model(heldout.model), heldout.contexts, feature, strengths)
+    return dose_response(dictionary, one_model(heldout.model, "steering"), heldout.contexts, feature, strengths)
 
 
 def dose_table(feature: int, responses: Sequence[Response]) -> Table:
@@ -104,7 +104,22 @@ def dose_table(feature: int, responses: Sequence[Response]) -> Table:
     return Table(headers, rows, notes)
 
 
-def _one_model(model: Any) -> LoadedModel:
+def one_model(model: Readable, what: str) -> LoadedModel:
+    """The model, if it is one and no pair.
+
+    Raises:
+        InputError: it is a pair, with which `what` cannot be done.
+    """
     if not isinstance(model, LoadedModel):
-        raise InputError(f"steering of {model.name}", expected="one model")
+        raise InputError(f"{what} of {model.name}", expected="one model")
     return model
+
+
+def prompt_ids(model: LoadedModel, prompt: str) -> list[int]:
+    """The tokens of a prompt, as those of a document.
+
+    Raises:
+        InputError: the model has no tokenizer, or the prompt no tokens.
+    """
+    (ids,) = TokeniseDocuments(model.tokenizer)([prompt])
+    return ids
