@@ -1,6 +1,7 @@
 """What the page shows of a store: in the contract's form, and equal to what dictionary and model say directly."""
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pyarrow.parquet import write_table
 
 from monosema.analysis import (
     encoder_decoder_cosines,
@@ -24,6 +26,7 @@ from monosema.dashboard.provider import PROMPT_FEATURES, StoreProvider
 from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
 from monosema.features import FeatureStore
+from monosema.features.layout import FEATURES
 from monosema.models import LoadedModel, read
 from tests.analysis.dictionaries import crosscoder, random_weights, transcoder
 from tests.dashboard.conforming import conforms
@@ -204,6 +207,22 @@ def test_sources_of_attention_and_shares_of_heads(of: Callable[[str], StoreProvi
             part = found[row, example["start"] : example["start"] + len(example["tokens"])]
             assert example["sources"] == pytest.approx(part.tolist(), abs=6e-5)
             assert example["source_rest"] == pytest.approx((found[row].sum() - part.sum()).item(), abs=6e-5)
+
+
+def test_heads_are_read_from_the_store_and_computed_where_it_is_old(
+    of: Callable[[str], StoreProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    new = of("heads")
+    folder = shutil.copytree(new.store.folder, tmp_path / "old")
+    write_table(new.store._features.read().drop_columns(["head_norms"]), folder / FEATURES)
+    old = StoreProvider(FeatureStore(folder), new.dictionary, new.model)
+    assert old.overview() == new.overview()
+    assert [old.feature(i)["heads"] for i in range(4)] == [new.feature(i)["heads"] for i in range(4)]
+    monkeypatch.setattr("monosema.dashboard.make_up.head_shares", None)  # nothing asks for it
+    again = StoreProvider(new.store, new.dictionary, new.model)
+    assert again.overview() == new.overview()
+    exact = torch.block_diag(*new.dictionary.W_dec.detach().norm(dim=2).unsqueeze(2))
+    np.testing.assert_allclose(new.store.head_norms(), exact, rtol=1e-6)
 
 
 def test_without_heads_there_are_no_sources(of: Callable[[str], StoreProvider]):

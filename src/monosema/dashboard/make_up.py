@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from monosema.analysis import TokenTexts, encoder_decoder_cosines, head_shares, largest_entries, tokens_read
+from monosema.analysis.composition import shares_of_norms
 from monosema.dictionaries import Dictionary
+from monosema.features import FeatureStore
 
 if TYPE_CHECKING:
     from monosema.models import Readable
@@ -13,9 +16,16 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-def heads_of(dictionary: Dictionary, model: "Readable") -> np.ndarray | None:
-    """The share of each head in every feature's direction, `[width, heads]`; None where no heads lie side by side."""
-    found = head_shares(dictionary, model, range(dictionary.spec.width))
+def heads_of(store: FeatureStore, dictionary: Dictionary, model: "Readable") -> np.ndarray | None:
+    """The share of each head in every feature's direction, `[width, heads]`; None where no heads lie side by side.
+
+    It is what the store's norms say; a store that has none may be an old one, and then the dictionary is asked.
+    """
+    norms = store.head_norms()
+    if norms is None:
+        found = head_shares(dictionary, model, range(dictionary.spec.width))
+    else:
+        found = shares_of_norms(torch.from_numpy(norms))
     return None if found is None else found.numpy().round(4)
 
 

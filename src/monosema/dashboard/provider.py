@@ -172,7 +172,7 @@ class StoreProvider:
 
     @cached_property
     def _heads(self) -> np.ndarray | None:
-        return heads_of(self.dictionary, self.model)
+        return heads_of(self.store, self.dictionary, self.model)
 
     @cached_property
     def _no_sources(self) -> str | None:

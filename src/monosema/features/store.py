@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from monosema.errors import InputError
-from monosema.features.layout import ACTIVATIONS, FEATURES, TOKENS, read_index
+from monosema.features.layout import ACTIVATIONS, FEATURES, HEADS, TOKENS, read_index
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,6 +98,16 @@ class FeatureStore:
     def column(self, name: str) -> np.ndarray:
         """One column of figures of all features."""
         return self._features.read([name]).column(0).to_numpy()
+
+    def head_norms(self) -> np.ndarray | None:
+        """The norm of each feature's direction in each head's part, `[width, heads]`.
+
+        None where no heads are written, and of stores that were made before there was such a column.
+        """
+        if HEADS not in self._features.schema_arrow.names:
+            return None
+        norms = self.column(HEADS)
+        return None if norms[0] is None else np.stack(norms)
 
     def table(self, names: Sequence[str]) -> "pa.Table":
         """Some columns of all features."""
