@@ -174,10 +174,14 @@ class MadeUp:
             "similar": [(other, 0.81 * part) for other, part in zip(others, falling, strict=False)],
             "together": [(other, 0.62 * part) for other, part in zip(others[14:], falling[:10], strict=False)],
             "apart": [(other, -0.2 * part) for other, part in zip(others[24:], falling[:5], strict=False)],
-            "neurons": {
-                "label": "of the MLP of layer 3",
-                "entries": [(chance.randrange(2048), chance.gauss(0, 0.4), 0.22 * part) for part in falling[:10]],
-            },
+            "neurons": [
+                {
+                    "title": "Neurons",
+                    "label": "of the MLP of layer 3 that write it",
+                    "meaning": "MLP neurons whose output weights lie along the direction",
+                    "entries": [(chance.randrange(2048), 0.42 * part, 0.42 * part) for part in falling[:10]],
+                }
+            ],
             "heads": None if self.heads is None else shares(self.heads, i),
             "groups": groups,
         }

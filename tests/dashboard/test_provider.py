@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pyarrow.parquet import write_table
 
 from monosema.analysis import (
+    aligned_neurons,
     encoder_decoder_cosines,
     head_shares,
     largest_entries,
@@ -222,7 +223,9 @@ def test_heads_are_read_from_the_store_and_computed_where_it_is_old(
     again = StoreProvider(new.store, new.dictionary, new.model)
     assert again.overview() == new.overview()
     exact = torch.block_diag(*new.dictionary.W_dec.detach().norm(dim=2).unsqueeze(2))
-    np.testing.assert_allclose(new.store.head_norms(), exact, rtol=1e-6)
+    norms = new.store.head_norms()
+    assert norms is not None
+    np.testing.assert_allclose(norms, exact, rtol=1e-6)
 
 
 def test_without_heads_there_are_no_sources(of: Callable[[str], StoreProvider]):
@@ -240,10 +243,18 @@ def test_what_is_not_removed_from_one_place_has_no_effects(of: Callable[[str], S
 def test_what_a_feature_is_made_of(of: Callable[[str], StoreProvider], model: LoadedModel):
     for name in MADE:
         provider = of(name)
-        neurons = largest_entries(provider.dictionary, [2], 10)
-        entries = provider.feature(2)["neurons"]["entries"]
-        assert [index for index, _, _ in entries] == neurons.indices[0].tolist()
-        assert [weight for _, weight, _ in entries] == pytest.approx(neurons.weights[0].tolist(), abs=6e-5)
+        (neurons,) = provider.feature(2)["neurons"]
+        if name in ("heads", "crosscoder"):
+            exact = largest_entries(provider.dictionary, [2], 10)
+            indices, numbers, parts = exact.indices[0], exact.weights[0], exact.shares[0]
+            assert neurons["title"] == "Entries"
+        else:
+            (found,) = aligned_neurons(provider.dictionary, model, [2], 10)
+            indices, numbers, parts = found.indices[0], found.cosines[0], found.cosines[0].abs()
+            assert neurons["label"] == f"of the MLP of layer {found.layer} that write it"
+        assert [index for index, _, _ in neurons["entries"]] == indices.tolist()
+        assert [number for _, number, _ in neurons["entries"]] == pytest.approx(numbers.tolist(), abs=6e-5)
+        assert [part for _, _, part in neurons["entries"]] == pytest.approx(parts.tolist(), abs=6e-5)
         assert (provider.feature(2)["reads"] is None) == (name != "transcoder")
     provider = of("transcoder")
     reads, exact = provider.feature(2)["reads"], tokens_read(provider.dictionary, model, [2], 10)

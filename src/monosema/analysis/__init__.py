@@ -1,5 +1,6 @@
 """What features mean: examples in context, what they are made of and make up, and what they do to the model."""
 
+from monosema.analysis.aligned import AlignedNeurons, aligned_neurons
 from monosema.analysis.composition import (
     Entries,
     TokensRead,
@@ -21,6 +22,7 @@ from monosema.analysis.stream import stream_directions
 from monosema.analysis.tokens import TokenTexts, token_strings
 
 __all__ = [
+    "AlignedNeurons",
     "Entries",
     "Example",
     "LogitEffects",
@@ -29,6 +31,7 @@ __all__ = [
     "SourceAttribution",
     "TokenTexts",
     "TokensRead",
+    "aligned_neurons",
     "encoder_decoder_cosines",
     "head_norms",
     "head_shares",

@@ -81,12 +81,15 @@ class Reads(TypedDict):
 
 
 class Neurons(TypedDict):
-    """The neurons that a feature is made of."""
+    """The neurons that a feature is made of, or the entries of its direction where no neurons are known."""
 
+    title: str
     label: str
-    """Which neurons they are."""
+    """Which they are, and what they do."""
+    meaning: str
+    """What the numbers say."""
     entries: list[tuple[int, float, float]]
-    """Index, weight, and share of the sum of absolute weights; largest share first."""
+    """Index, number, and how large that is, from 0 to 1; largest first."""
 
 
 class Example(TypedDict):
@@ -151,7 +154,7 @@ class Feature(TypedDict):
     """By the correlation of activations."""
     apart: Related
     """The most negative correlations, most negative first."""
-    neurons: Neurons
+    neurons: list[Neurons]
     heads: list[float] | None
     """Share of each head."""
     groups: list[Group]

@@ -123,7 +123,7 @@ class StoreProvider:
             "similar": _pairs(row.similar),
             "together": _pairs(row.together),
             "apart": _pairs(row.apart),
-            "neurons": neurons_of(self.dictionary, i),
+            "neurons": neurons_of(self.dictionary, self.model, i),
             "heads": None if heads is None else heads[i].tolist(),
             "groups": self._groups(i),
         }

@@ -107,7 +107,7 @@ class FeatureStore:
         if HEADS not in self._features.schema_arrow.names:
             return None
         norms = self.column(HEADS)
-        return None if norms[0] is None else np.stack(norms)
+        return None if norms[0] is None else np.stack(norms.tolist())
 
     def table(self, names: Sequence[str]) -> "pa.Table":
         """Some columns of all features."""

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { exampleGroups } from "./examples.js";
 import { histogram } from "./histogram.js";
 import { count, oneIn, percent, value } from "./numbers.js";
-import { headsPanel, logitsPanel, neuronsPanel, readsPanel, relatedPanels } from "./related.js";
+import { headsPanel, logitsPanel, neuronsPanels, readsPanel, relatedPanels } from "./related.js";
 import { address, amend, go, here } from "./router.js";
 import { neighbours } from "./sequence.js";
 import { effectsOf, featureOf, inFull, served, shownInFull } from "./store.js";
@@ -77,7 +77,7 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
     });
   }
   const figures = [histogram(feature, (i) => examples.reveal(i)), logitsPanel(feature), readsPanel(feature)];
-  const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanel(feature)];
+  const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanels(feature)];
   const silent = `It never fires on the store's ${count(feature.tokens)} tokens.`;
   const without = h("p", { class: "message" }, feature.activations ? "There are no examples of it." : silent);
   return h(

@@ -73,22 +73,18 @@ function folded(entries, options) {
   return [bars(entries.slice(0, SHOWN), options), more];
 }
 
-/** The neurons that the feature is made of. */
-export function neuronsPanel({ neurons }) {
-  if (!neurons.entries.length) return null;
-  const entry = ([index, weight, share]) => ({
-    label: [h("span", { class: "index" }, `${index}`), h("span", { class: "soft" }, signed(weight))],
-    amount: share,
-    tip: () => `Neuron ${index}: weight ${signed(weight)}, ${percent(share)} of the squared norm`,
+/** The neurons that the feature is made of, or the entries of its direction. */
+export function neuronsPanels({ neurons }) {
+  return neurons.map(({ title, label, meaning, entries }) => {
+    if (!entries.length) return null;
+    const same = entries.every(([, number, size]) => Math.abs(number) === size); // then it is written once
+    const entry = ([index, number, size]) => ({
+      label: [h("span", { class: "index" }, `${index}`), !same && h("span", { class: "soft" }, signed(number))],
+      amount: same ? number : size,
+    });
+    const heading = h("h2", {}, hint(title, meaning), h("small", {}, label));
+    return h("section", { class: "panel" }, heading, folded(entries.map(entry), { most: 1, sign: same }));
   });
-  const title = h("small", {}, neurons.label);
-  const meaning = "The largest entries of the feature's direction: index, weight, and share of the squared norm.";
-  return h(
-    "section",
-    { class: "panel" },
-    h("h2", {}, hint("Neurons", meaning), title),
-    folded(neurons.entries.map(entry), { most: 1 }),
-  );
 }
 
 /** How the feature is spread over attention heads. */
