@@ -282,7 +282,7 @@ class MadeUp:
             }
             for i, cosine in enumerate(cosines)
         ]
-        return {"name": name, "pairs": pairs}
+        return {"name": name, "tokens": 131_072, "pairs": pairs}
 
     def other_feature(self, name: str, j: int) -> Feature:
         self.check(name)

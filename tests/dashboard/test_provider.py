@@ -342,6 +342,9 @@ def test_features_are_compared_by_the_cosine_of_their_directions(
     found = provider.compare("the other/one")
     conforms(found, contract.Comparison)
     cosines = F.normalize(one.dictionary.W_dec, dim=1) @ F.normalize(mixed.W_dec, dim=1).T
+    ids, codes = all_codes(one.dictionary, model)
+    counted = ~torch.isin(ids.flatten(), torch.tensor(sorted(model.special_ids))).numpy()
+    codes, others = codes[counted], all_codes(mixed, model)[1][counted]
     assert {pair["feature"] for pair in found["pairs"]} == set(range(WIDTH)) - {DEAD}
     best = [pair["cosine"] for pair in found["pairs"]]
     assert best == sorted(best, reverse=True)
@@ -350,6 +353,13 @@ def test_features_are_compared_by_the_cosine_of_their_directions(
         assert pair["other"] == cosines[pair["feature"]].argmax()
         assert pair["cosine"] == pytest.approx(cosines[pair["feature"]].max().item(), abs=1e-5)
         assert pair.get("token") == other.store.feature(pair["other"]).strongest_token
+        fires, too = codes[:, pair["feature"]] != 0, others[:, pair["other"]] != 0
+        if pair["together"] is None:  # where one never fires, or always does
+            assert fires.std() * too.std() == 0
+        else:
+            assert pair["together"] == pytest.approx(np.corrcoef(fires, too)[0, 1], abs=6e-5)
+    assert found["tokens"] == counted.sum()
+    assert provider.compare("the other/one") is found
     assert provider.other_feature("the other/one", 3) == other.feature(3)
     for name in ("nobody", ""):
         with pytest.raises(InputError, match="one of the other/one"):

@@ -151,7 +151,7 @@ class Feature(TypedDict):
     similar: Related
     """By the cosine of directions."""
     together: Related
-    """By the correlation of activations."""
+    """By the correlation of firing."""
     apart: Related
     """The most negative correlations, most negative first."""
     neurons: list[Neurons]
@@ -184,7 +184,7 @@ class _Pair(TypedDict):
     """The feature of the other dictionary."""
     cosine: float
     together: float | None
-    """Correlation of their activations."""
+    """Correlation of firing."""
 
 
 class Pair(_Pair, total=False):
@@ -198,6 +198,8 @@ class Comparison(TypedDict):
     """The features of this dictionary beside those of another."""
 
     name: str
+    tokens: int | None
+    """On which the two were counted to fire together."""
     pairs: list[Pair]
     """Most alike first."""
 

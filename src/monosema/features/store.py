@@ -14,6 +14,7 @@ from monosema.features.layout import ACTIVATIONS, FEATURES, HEADS, TOKENS, read_
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
+    from scipy.sparse import csr_array
 
 _GROUPS = 512  # row groups of tokens that stay unpacked for the next features: some 50 MB
 
@@ -126,6 +127,21 @@ class FeatureStore:
         found = self._activation_rows(row.first_row, row.activations, ["document", "context", "position", "value"])
         document, context, position, value = (column.to_numpy() for column in found.columns)
         return Activations(context.astype(np.int64) * self.index.context + position, document, value)
+
+    def fires(self, contexts: Sequence[int]) -> "csr_array":
+        """Where features fire in some contexts: `[contexts · length, width]`, a one for each. All rows are read."""
+        from scipy.sparse import csr_array
+
+        length, shape = self.index.context, (len(contexts) * self.index.context, self.index.width)
+        places = np.full(self.index.contexts, -1, np.int64)
+        places[np.asarray(contexts)] = np.arange(len(contexts)) * length
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        for rows in self._activations.iter_batches(2**20, columns=["feature", "context", "position"]):
+            feature, context, position = (column.to_numpy() for column in rows.columns)
+            kept = np.flatnonzero(places[context] >= 0)
+            found.append((places[context[kept]] + position[kept], feature[kept]))
+        tokens, features = (np.concatenate(columns) for columns in zip(*found, strict=True)) if found else ([], [])
+        return csr_array((np.ones(len(tokens), np.float32), (tokens, features)), shape=shape)
 
     def activations_between(self, first: int, last: int) -> "pa.Table":
         """All activations of the features from `first` up to `last`, as the file has them."""

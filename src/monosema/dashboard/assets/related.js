@@ -45,8 +45,8 @@ export function readsPanel({ reads }) {
 export function relatedPanels(feature, columns, linked) {
   const lists = [
     ["Similar directions", "similar", "Cosine of the directions that the features write."],
-    ["Fire together", "together", "Correlation of activations, token by token."],
-    ["Fire apart", "apart", "The most negative correlations of activations: where the one fires, the other does not."],
+    ["Fire together", "together", "Correlation of firing, token by token."],
+    ["Fire apart", "apart", "The most negative correlations of firing: where the one fires, the other does not."],
   ];
   return lists.map(([title, key, meaning]) => {
     if (!feature[key].length) return null;
