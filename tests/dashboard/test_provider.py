@@ -377,6 +377,22 @@ def test_unknown_features_are_refused(of: Callable[[str], StoreProvider], featur
             ask(feature)
 
 
+def test_a_context_of_several_examples_is_read_once(
+    of: Callable[[str], StoreProvider], monkeypatch: pytest.MonkeyPatch
+):
+    provider = of("heads")
+    read_ids: list[torch.Tensor] = []
+
+    def seen(dictionary: Any, model: Any, ids: torch.Tensor, features: Any) -> Any:
+        read_ids.extend(ids)
+        return removal_effects(dictionary, model, ids, features)
+
+    monkeypatch.setattr("monosema.dashboard.effects.removal_effects", seen)
+    i = max(live(provider, WIDTH), key=lambda i: provider.store.feature(i).activations)
+    contexts = [example["context"] for example in examples(provider._effects_of(i))]
+    assert len(read_ids) == len(set(contexts)) < len(contexts)
+
+
 def test_answers_may_be_changed_by_who_gets_effects(of: Callable[[str], StoreProvider]):
     """The groups of a feature stay as they are when its effects are added to a copy."""
     provider = of("transcoder")
