@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from pyarrow.parquet import write_table
 
+from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis import (
     aligned_neurons,
     encoder_decoder_cosines,
@@ -22,12 +23,17 @@ from monosema.analysis import (
     source_attribution,
     tokens_read,
 )
+from monosema.analysis.dose import dose_response
+from monosema.analysis.steering import Steer, generate, steering
 from monosema.dashboard import contract
 from monosema.dashboard.provider import PROMPT_FEATURES, StoreProvider
+from monosema.dashboard.steer import DOSE_TOKENS
+from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
 from monosema.features import FeatureStore
 from monosema.features.layout import FEATURES
+from monosema.features.pairs import spread_contexts
 from monosema.models import LoadedModel, read
 from tests.analysis.dictionaries import crosscoder, random_weights, transcoder
 from tests.dashboard.conforming import conforms
@@ -400,3 +406,59 @@ def test_answers_may_be_changed_by_who_gets_effects(of: Callable[[str], StorePro
     before = repr(provider.feature(i))
     provider.effects(i)
     assert repr(provider.feature(i)) == before
+
+
+def request(provider: StoreProvider, **options: Any) -> SteerRequest:
+    steers = tuple(Steer(i, 6.0) for i in live(provider, 2))
+    return SteerRequest(**{"prompt": "def f(x): 漢", "steers": steers, "tokens": 7, **options})
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "transcoder", "heads"])
+def test_steered_texts_are_those_of_generate(of: Callable[[str], StoreProvider], model: LoadedModel, name: str):
+    provider = of(name)
+    assert provider.overview()["steers"]
+    asked = request(provider, temperature=0.8, seed=4)
+    found = provider.steer(asked)
+    conforms(found, Steered)
+    (ids,) = TokeniseDocuments(model.tokenizer)([asked.prompt])
+    assert found["prompt"] == len(ids)
+    assert found["features"] == [steer.feature for steer in asked.steers]
+    how: dict[str, Any] = {"temperature": 0.8, "seed": 4}
+    plain = [*ids, *generate(model, ids, 7, **how)]
+    with steering(model, provider.dictionary, asked.steers):
+        steered = [*ids, *generate(model, ids, 7, **how)]
+    assert plain != steered
+    point = provider.dictionary.spec.reads[0]
+    for side, written in ((found["plain"], plain), (found["steered"], steered)):
+        assert "".join(side["tokens"]) == model.tokenizer.decode(written)  # pyright: ignore[reportOptionalMemberAccess]
+        x = read(model, torch.tensor([written]), [point])[point][0]
+        codes = provider.dictionary.encode(x).detach()
+        codes[[i in model.special_ids for i in written]] = 0
+        for values, feature in zip(side["values"], found["features"], strict=True):
+            assert values == pytest.approx(codes[:, feature].tolist(), abs=6e-5)
+
+
+def test_doses_are_those_of_the_stores_text(of: Callable[[str], StoreProvider], model: LoadedModel):
+    provider = of("autoencoder")
+    found = provider.dose(2, [-1.0, 3.0])
+    conforms(found, Doses)
+    ids = torch.stack(list(_contexts(provider.store)))[spread_contexts(provider.store, DOSE_TOKENS)]
+    assert found["tokens"] == ids.numel()
+    exact = dose_response(provider.dictionary, model, ids, 2, [-1.0, 3.0], controls=found["controls"])
+    assert found["responses"] == [pytest.approx(vars(one)) for one in exact]
+    assert len(found["promoted"]) == 10
+
+
+def test_what_cannot_be_steered_is_refused(of: Callable[[str], StoreProvider]):
+    assert not of("crosscoder").overview()["steers"]
+    with pytest.raises(InputError, match="steering of"):
+        of("crosscoder").steer(request(of("crosscoder")))
+    provider = of("autoencoder")
+    with pytest.raises(InputError, match=f"feature {WIDTH}"):
+        provider.steer(request(provider, steers=(Steer(WIDTH, 1.0),)))
+    with pytest.raises(InputError, match=f"feature {WIDTH}"):
+        provider.dose(WIDTH, [1.0])
+    with pytest.raises(InputError, match="prompt of 0 tokens; expected 1 to 63"):
+        provider.steer(request(provider, prompt=""))
+    with pytest.raises(InputError, match=r"prompt of \d+ tokens; expected 1 to 63"):
+        provider.steer(request(provider, prompt="x + " * 100))

@@ -3,7 +3,10 @@
 Numbers are finite; `None` stands for what is not known or does not exist. A list of pairs is sorted, strongest first.
 """
 
-from typing import Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 
 Weighted: TypeAlias = "list[tuple[str, float]]"
 """Texts of tokens, each with a value."""
@@ -51,6 +54,8 @@ class Overview(TypedDict):
     """Whether a model is there to read a prompt."""
     effects: bool
     """Whether `effects` has more to say of examples than `feature`."""
+    steers: bool
+    """Whether features can be steered while a model writes."""
 
 
 class Histogram(TypedDict):
@@ -252,5 +257,21 @@ class Provider(Protocol):
 
         Raises:
             InputError: there is no such dictionary or feature.
+        """
+        ...
+
+    def steer(self, asked: "SteerRequest") -> "Steered":
+        """What the model writes with and without features steered; asked for only where the overview steers.
+
+        Raises:
+            InputError: the model cannot be steered so.
+        """
+        ...
+
+    def dose(self, feature: int, strengths: list[float]) -> "Doses":
+        """What stronger and stronger steering of one feature does; asked for only where the overview steers.
+
+        Raises:
+            InputError: the model cannot be steered so.
         """
         ...

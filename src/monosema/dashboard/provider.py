@@ -17,6 +17,8 @@ from monosema.dashboard.contract import Feature as FeatureView
 from monosema.dashboard.effects import add_effects, can_remove, reads_heads, why_no_sources
 from monosema.dashboard.examples import example_groups
 from monosema.dashboard.make_up import heads_of, neurons_of, reads_of
+from monosema.dashboard.steer import can_steer, doses, steered_text
+from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.features import Feature, FeatureStore
@@ -90,6 +92,7 @@ class StoreProvider:
             "columns": self._columns(heads),
             "others": list(self.others),
             "live": self.model.tokenizer is not None,
+            "steers": can_steer(self.dictionary, self.model),
             "effects": can_remove(self.dictionary, self.model) or self._has_sources,
         }
 
@@ -172,6 +175,14 @@ class StoreProvider:
             "active": active,
             "features": {feature: {"max": high[feature], "token": token[feature]} for feature in shown},
         }
+
+    def steer(self, asked: SteerRequest) -> Steered:
+        """What the model writes with and without features steered."""
+        return steered_text(self.store, self.dictionary, self.model, asked)
+
+    def dose(self, feature: int, strengths: list[float]) -> Doses:
+        """What stronger and stronger steering of one feature does."""
+        return doses(self.store, self.dictionary, self.model, feature, strengths)
 
     @cached_property
     def _heads(self) -> np.ndarray | None:
