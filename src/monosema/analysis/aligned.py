@@ -1,13 +1,13 @@
 """Which MLP neurons write along a feature's direction, or read it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from monosema.analysis.vectors import chosen_of, decoder_rows
 from monosema.dictionaries import Dictionary
@@ -38,9 +38,46 @@ class AlignedNeurons:
     """The largest in absolute value first; 0 where the direction is."""
 
 
+@dataclass(frozen=True, eq=False)
+class NeuronsBeside:
+    """The neurons that write to a hook point or read it, ready to be compared with directions there."""
+
+    layer: int
+    does: Literal["write", "read"]
+    through: nn.Module | None
+    """The norm that directions go through first."""
+    weights: Mapping[str, Float[Tensor, "neurons d"]]
+    """Of unit norm; of a gated MLP's input weights, those of `gate` and of `up`."""
+
+
+@torch.no_grad()
+def neurons_beside(dictionary: Dictionary, model: "Readable") -> NeuronsBeside | None:
+    """The neurons that `aligned_neurons` looks through, for who asks it often; None where there are none.
+
+    Raises:
+        InputError: the model does not have the hook point that the dictionary writes.
+    """
+    place = _place(dictionary, model)
+    weights = None if place is None else mlp_weights(place[0], place[2])
+    if place is None or weights is None:
+        return None
+    dtype = torch.promote_types(dictionary.W_dec.dtype, torch.float32)
+    _, kind, layer = place
+    if kind in _WRITTEN:
+        written = through_norm(weights.after, weights.writes.to(dictionary.W_dec.device, dtype))
+        return NeuronsBeside(layer, "write", None, {"": F.normalize(written, dim=1)})
+    reads = {part: F.normalize(w.to(dictionary.W_dec.device, dtype), dim=1) for part, w in weights.reads.items()}
+    return NeuronsBeside(layer, "read", None if kind == "mlp_in" else weights.before, reads)
+
+
 @torch.no_grad()
 def aligned_neurons(
-    dictionary: Dictionary, model: "Readable", features: Sequence[int] | Int[Tensor, " some"], n: int = 10
+    dictionary: Dictionary,
+    model: "Readable",
+    features: Sequence[int] | Int[Tensor, " some"],
+    n: int = 10,
+    *,
+    beside: NeuronsBeside | None = None,
 ) -> list[AlignedNeurons]:
     """The MLP neurons that features' directions are made of, or that read them.
 
@@ -53,6 +90,7 @@ def aligned_neurons(
         model: the model that it was trained on.
         features: which.
         n: neurons of each, at most as many as there are.
+        beside: what `neurons_beside` gives, if it is known.
 
     Returns:
         On the CPU, one entry, or two (`gate`, `up`) of what gated MLPs read. Empty where the dictionary writes anything
@@ -64,20 +102,14 @@ def aligned_neurons(
     chosen = chosen_of(dictionary, features)
     if n < 1:
         raise InputError(f"{n} neurons", expected="at least 1")
-    place = _place(dictionary, model)
-    if place is None:
+    beside = beside or neurons_beside(dictionary, model)
+    if beside is None:
         return []
-    owner, kind, layer = place
-    weights = mlp_weights(owner, layer)
-    if weights is None:
-        return []
-    rows = decoder_rows(dictionary, chosen)
-    if kind in _WRITTEN:
-        written = through_norm(weights.after, weights.writes.to(rows))
-        return [AlignedNeurons(layer, "write", "", *_largest(rows, written, n))]
-    given = rows if kind == "mlp_in" else through_norm(weights.before, rows)
-    reads = weights.reads.items()
-    return [AlignedNeurons(layer, "read", part, *_largest(given, weight.to(rows), n)) for part, weight in reads]
+    rows = F.normalize(through_norm(beside.through, decoder_rows(dictionary, chosen)), dim=1)
+    return [
+        AlignedNeurons(beside.layer, beside.does, part, *_largest(rows, weights, n))
+        for part, weights in beside.weights.items()
+    ]
 
 
 def _place(dictionary: Dictionary, model: "Readable") -> "tuple[LoadedModel, str, int] | None":
@@ -103,6 +135,6 @@ def _joined(model: "LoadedModel", kind: str) -> bool:
 def _largest(
     rows: Float[Tensor, "some d"], weights: Float[Tensor, "neurons d"], n: int
 ) -> tuple[Int[Tensor, "some n"], Float[Tensor, "some n"]]:
-    cosines = F.normalize(rows, dim=1) @ F.normalize(weights, dim=1).mT
+    cosines = rows @ weights.mT
     indices = cosines.abs().topk(min(n, len(weights)), dim=1).indices
     return indices.cpu(), cosines.gather(1, indices).cpu()

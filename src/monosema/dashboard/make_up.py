@@ -14,6 +14,7 @@ from monosema.analysis import (
     largest_entries,
     tokens_read,
 )
+from monosema.analysis.aligned import NeuronsBeside
 from monosema.analysis.composition import shares_of_norms
 from monosema.dictionaries import Dictionary
 from monosema.features import FeatureStore
@@ -37,10 +38,11 @@ def heads_of(store: FeatureStore, dictionary: Dictionary, model: "Readable") -> 
     return None if found is None else found.numpy().round(4)
 
 
-def neurons_of(dictionary: Dictionary, model: "Readable", feature: int) -> list[Any]:
+def neurons_of(dictionary: Dictionary, model: "Readable", feature: int, beside: NeuronsBeside | None) -> list[Any]:
     """The neurons that write its direction or read it; where none are known, the entries that most of it lies along."""
-    found = aligned_neurons(dictionary, model, [feature], SHOWN)
-    return [_aligned(one) for one in found] or [_entries(dictionary, feature)]
+    if beside is None:
+        return [_entries(dictionary, feature)]
+    return [_aligned(one) for one in aligned_neurons(dictionary, model, [feature], SHOWN, beside=beside)]
 
 
 def _aligned(found: AlignedNeurons) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from monosema.activations.filters import not_special
 from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis import TokenTexts
+from monosema.analysis.aligned import NeuronsBeside, neurons_beside
 from monosema.dashboard.comparison import compared
 from monosema.dashboard.contract import Columns, Comparison, Group, Overview, Prompt
 from monosema.dashboard.contract import Feature as FeatureView
@@ -129,7 +130,7 @@ class StoreProvider:
             "similar": _pairs(row.similar),
             "together": _pairs(row.together),
             "apart": _pairs(row.apart),
-            "neurons": neurons_of(self.dictionary, self.model, i),
+            "neurons": neurons_of(self.dictionary, self.model, i, self._beside),
             "heads": None if heads is None else heads[i].tolist(),
             "groups": self._groups(i),
         }
@@ -187,6 +188,10 @@ class StoreProvider:
     @cached_property
     def _heads(self) -> np.ndarray | None:
         return heads_of(self.store, self.dictionary, self.model)
+
+    @cached_property
+    def _beside(self) -> NeuronsBeside | None:
+        return neurons_beside(self.dictionary, self.model)
 
     @cached_property
     def _no_sources(self) -> str | None:

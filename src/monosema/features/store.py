@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
     from scipy.sparse import csr_array
 
+_FEATURE_GROUPS = 4  # row groups of features that do, for those next to each other
 _GROUPS = 512  # row groups of tokens that stay unpacked for the next features: some 50 MB
 
 
@@ -72,6 +73,7 @@ class FeatureStore:
         self.folder = Path(folder)
         self.index = read_index(self.folder)
         self._token_group = lru_cache(maxsize=_GROUPS)(self._unpacked)
+        self._feature_group = lru_cache(maxsize=_FEATURE_GROUPS)(self._unpacked_features)
         for name in (TOKENS, ACTIVATIONS, FEATURES):
             if not (self.folder / name).is_file():
                 raise InputError(
@@ -93,7 +95,14 @@ class FeatureStore:
 
     def features(self, first: int, last: int) -> list[Feature]:
         """What is known of the features from `first` up to `last`."""
-        rows = _rows(self._features, self._feature_starts, first, last).to_pylist()
+        import pyarrow as pa
+
+        if last <= first:
+            return []
+        ends = (int(np.searchsorted(self._feature_starts, row, side="right")) - 1 for row in (first, last - 1))
+        begin, end = ends
+        groups = pa.concat_tables([self._feature_group(group) for group in range(begin, end + 1)])
+        rows = groups.slice(first - int(self._feature_starts[begin]), last - first).to_pylist()
         return [Feature(first + i, row) for i, row in enumerate(rows)]
 
     def column(self, name: str) -> np.ndarray:
@@ -229,6 +238,9 @@ class FeatureStore:
             tables = [self._token_group(number) for number in range(group, last + 1)]
             rows = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
             yield i, rows.slice(first - int(self._token_starts[group]), end - first).select(list(columns))
+
+    def _unpacked_features(self, group: int) -> "pa.Table":
+        return self._features.read_row_group(group, use_threads=False)
 
     def _unpacked(self, group: int) -> "pa.Table":
         return self._tokens.read_row_group(group, ["document", "id", "text"], use_threads=False)
