@@ -1,5 +1,8 @@
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +134,25 @@ def test_a_folder_that_is_replaced_stays_until_the_new_one_is_whole(tmp_path: Pa
     write(fail=False)
     assert [entry.name for entry in path.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    folder = tmp_path / "fea[t]ures"
+    left = [f".fea[t]ures.{dead.pid}.tmp", f".fea[t]ures.{dead.pid}.old.tmp"]
+    others = [
+        f".fea[t]ures.{os.getppid()}.tmp",
+        f".features.{dead.pid}.tmp",
+        ".fea[t]ures.x.tmp",
+        ".fea[t]ures.1.2.tmp",
+    ]
+    for name in (*left, *others):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    with folder_atomically(folder):  # nothing was at its place: what was there before must stay
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            [left[1], *others, f".fea[t]ures.{os.getpid()}.tmp"]
+        )
+    with folder_atomically(folder, replace=True):
+        assert not (tmp_path / left[1]).exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["fea[t]ures", *others])

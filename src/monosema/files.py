@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one, and reading JSON with a clear error."""
 
+import glob
 import json
 import os
 import shutil
@@ -46,6 +47,7 @@ def folder_atomically(path: Path, *, replace: bool = False) -> Iterator[Path]:
         OSError: at the end, something is at `path` that is not to be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.mkdir()
     try:
@@ -59,6 +61,29 @@ def folder_atomically(path: Path, *, replace: bool = False) -> Iterator[Path]:
     finally:
         if temporary.exists():
             remove(temporary)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Deletes temporary folders beside `path` of processes that are no longer there."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        number, _, old = temporary.name[len(path.name) + 2 : -len(".tmp")].partition(".")
+        # What was at `path` before is all there is of it, if its process ended before it put the new one there.
+        kept = old == "old" and not path.exists()
+        if number.isdecimal() and old in ("", "old") and not kept and not _is_running(int(number)):
+            remove(temporary)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is such a process on this machine, as far as one can ask without harm."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -233,3 +233,18 @@ def test_a_model_without_a_head_and_lists_of_other_lengths_are_refused(model: Lo
     made.metadata[PREPROCESSING] = ["center_writing_weights"]
     with pytest.raises(InputError, match="not those that it knows"):
         removal_effects(made, model, random_contexts(), FEATURES)
+
+
+def test_a_context_that_repeats_is_read_as_it_is_once(model: LoadedModel):
+    made, ids = autoencoder("resid_post.0", D), random_contexts(2)
+    repeated = ids[[0, 1, 0, 0]]
+    rows: list[int] = []
+    hook = model.module.register_forward_pre_hook(lambda _module, args: rows.append(len(args[0])))
+    found = removal_effects(made, model, repeated, [3, 3, 7, 3])
+    hook.remove()
+    # To read the codes, as it is, and without the features; the head reads one token more.
+    assert sorted(rows, reverse=True)[:3] == [4, 2, 2]
+    for row, (context, feature) in enumerate([(0, 3), (1, 3), (0, 7), (0, 3)]):
+        alone = removal_effects(made, model, ids[[context]], [feature])
+        for name, value in vars(alone).items():
+            torch.testing.assert_close(vars(found)[name][[row]], value, equal_nan=True)

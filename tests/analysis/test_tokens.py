@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +32,37 @@ def test_a_text_cut_inside_a_character_still_has_a_string_for_each_token():
     whole = ids()
     cut = next(i for i, s in enumerate(token_strings(TOKENIZER, whole)) if s == "")
     assert len(token_strings(TOKENIZER, whole[: cut + 1])) == cut + 1
+
+
+class Counting:
+    """A tokeniser that counts the tokens that it has decoded."""
+
+    all_special_ids: tuple[int, ...] = ()
+
+    def __init__(self):
+        self.decoded = 0
+
+    def decode(self, ids: list[int], **options: Any) -> str:
+        assert TOKENIZER is not None
+        self.decoded += len(ids)
+        return str(TOKENIZER.decode(ids, **options))
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 1\n", "漢", "🙂", "a🙂", None], ids=["words", "three", "four", "mixed", "broken"]
+)
+def test_time_is_linear_in_the_length(text: str | None):
+    """As many tokens are decoded as there are, a few times, also in a run of bytes that are no character."""
+    assert TOKENIZER is not None
+    own = encoded("漢")[:1] if text is None else encoded(text)
+    ids = (own * 600)[:600]
+    tokenizer: Any = Counting()
+    strings = token_strings(tokenizer, ids)
+    assert "".join(strings) == TOKENIZER.decode(ids)
+    assert len(strings) == 600
+    assert tokenizer.decoded <= 20 * 600
+    if text is None:
+        assert sum(one != "" for one in strings) > 100  # told as they come
 
 
 def test_without_a_tokeniser_tokens_are_shown_by_number():

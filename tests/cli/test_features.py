@@ -91,6 +91,23 @@ def test_a_page_makes_the_store_that_it_needs(folder: Path, monosema: Command):
     assert again.err == ""
 
 
+def test_a_page_is_where_out_says(finished: Path, tmp_path: Path, monosema: Command):
+    out = tmp_path / "elsewhere"
+    done = monosema("dashboard", finished, "--features", "0-3", "--out", out, *SMALL)
+    assert done.out == f"{out / 'features.html'}\n"
+    assert (out / "features.html").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+    assert FeatureStore(out).index.tokens == 800
+
+
+def test_an_out_that_names_a_file_is_the_page(store: Path, tmp_path: Path, monosema: Command):
+    page = tmp_path / "some" / "page.html"
+    assert monosema("dashboard", store, "--features", "0-3", "--out", page, "--device", "cpu").out == f"{page}\n"
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    both = monosema("dashboard", store, "--out", page, "--page", tmp_path / "other.html", "--device", "cpu")
+    assert "one file to write" in both.refused()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -55,5 +55,5 @@ class Hostile(MadeUp):
         found = super().feature(i)
         for group in found["groups"]:
             group["title"] = group["note"] = SCRIPT + IMAGE
-        found["neurons"]["label"] = IMAGE
+        found["neurons"][0]["title"] = found["neurons"][0]["label"] = IMAGE
         return found

@@ -17,6 +17,7 @@ from monosema.dashboard.contract import (
     Prompt,
     PromptFeature,
 )
+from monosema.dashboard.steer_contract import Continuation, Dose, Doses, Steered, SteerRequest
 from monosema.errors import InputError
 
 WORDS = [
@@ -111,6 +112,7 @@ class MadeUp:
             "others": list(OTHERS),
             "live": self.live,
             "effects": self.later,
+            "steers": self.live,
         }
 
     @cache  # noqa: B019
@@ -174,10 +176,14 @@ class MadeUp:
             "similar": [(other, 0.81 * part) for other, part in zip(others, falling, strict=False)],
             "together": [(other, 0.62 * part) for other, part in zip(others[14:], falling[:10], strict=False)],
             "apart": [(other, -0.2 * part) for other, part in zip(others[24:], falling[:5], strict=False)],
-            "neurons": {
-                "label": "of the MLP of layer 3",
-                "entries": [(chance.randrange(2048), chance.gauss(0, 0.4), 0.22 * part) for part in falling[:10]],
-            },
+            "neurons": [
+                {
+                    "title": "Neurons",
+                    "label": "of the MLP of layer 3 that write it",
+                    "meaning": "MLP neurons whose output weights lie along the direction",
+                    "entries": [(chance.randrange(2048), 0.42 * part, 0.42 * part) for part in falling[:10]],
+                }
+            ],
             "heads": None if self.heads is None else shares(self.heads, i),
             "groups": groups,
         }
@@ -255,10 +261,46 @@ class MadeUp:
         return {"tokens": tokens, "active": active, "features": known}
 
     def fires(self, token: str) -> list[tuple[int, float]]:
-        chance = random.Random(token)
+        chance = random.Random(repr(token))  # half a surrogate pair is no seed
         own = [(chance.randrange(self.width), chance.uniform(0.2, 9)) for _ in range(18)]
         common = (len(token) % 3, 2.0 + len(token) / 4)
         return sorted({common[0]: common[1], **dict(own)}.items(), key=lambda pair: -pair[1])
+
+    def steer(self, asked: SteerRequest) -> Steered:
+        self.asked.append(("steer", asked))
+        if "unreadable" in asked.prompt:
+            raise InputError("a prompt of 9,999 tokens", expected="1 to 2,047")
+        features = list(dict.fromkeys(one.feature for one in asked.steers))
+        prompt = [f"{' ' if place else ''}{word}" for place, word in enumerate(asked.prompt.split(" "))]
+        written = {"plain": self.words * 4, "steered": self.liked(features[0]) * 20}
+
+        def continuation(words: list[str]) -> Continuation:
+            tokens = [*prompt, *words[: asked.tokens]]
+            values = [[dict(self.fires(t)).get(i, 3.0 * (t in self.liked(i)[:2])) for t in tokens] for i in features]
+            return {"tokens": tokens, "values": values}
+
+        return {
+            "prompt": len(prompt),
+            "features": features,
+            "max": [max(self.max(i), 1.0) for i in features],
+            "plain": continuation(written["plain"]),
+            "steered": continuation(written["steered"]),
+        }
+
+    def dose(self, feature: int, strengths: list[float]) -> Doses:
+        self.asked.append(("dose", feature, strengths))
+        responses: list[Dose] = [
+            {
+                "strength": s,
+                "tokens": 0.14 * s,
+                "cross_entropy": 0.0004 * s * s,
+                "random_tokens": 0.02 * s,
+                "random_cross_entropy": 0.0003 * s * s,
+            }
+            for s in strengths
+        ]
+        promoted = self.liked(feature)[1:11]
+        return {"feature": feature, "promoted": promoted, "tokens": 1024, "controls": 3, "responses": responses}
 
     def search(self, text: str) -> list[int]:
         self.asked.append(("search", text))
@@ -278,7 +320,7 @@ class MadeUp:
             }
             for i, cosine in enumerate(cosines)
         ]
-        return {"name": name, "pairs": pairs}
+        return {"name": name, "tokens": 131_072, "pairs": pairs}
 
     def other_feature(self, name: str, j: int) -> Feature:
         self.check(name)

@@ -18,6 +18,7 @@ SERVED = (
     "#/compare",
     "#/compare/l1-8k",
     "#/compare/l1-8k/12/87",
+    "#/steer?steer=12:add:40&steer=3:ablate:0&prompt=The%20king&sweep=-20,20,40",
 )
 
 
@@ -96,6 +97,15 @@ def test_the_page_has_the_systems_colours_until_the_reader_chooses(
 def test_text_stands_out_from_what_is_behind_it(offline: str, new_page: Callable[..., Watched], scheme: str, view: str):
     page = new_page(color_scheme=scheme).open(offline + view)
     page.wait_for_timeout(200)
+    contrasts = page.evaluate((Path(__file__).parent / "contrast.js").read_text(encoding="utf-8"))
+    assert len(contrasts) > 25
+    assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_of_steering_stands_out_too(served: str, new_page: Callable[..., Watched], scheme: str):
+    page = new_page(color_scheme=scheme).open(served + SERVED[-1], ".dose svg")
+    page.locator(".dose summary").click()
     contrasts = page.evaluate((Path(__file__).parent / "contrast.js").read_text(encoding="utf-8"))
     assert len(contrasts) > 25
     assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []

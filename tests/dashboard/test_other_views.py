@@ -66,6 +66,9 @@ def test_pairs_lead_to_both_features_side_by_side(served: str, watched: Watched,
         "3",
         "0.98",
     ]
+    assert first.locator(".at-together").inner_text() == "+0.96"
+    page.locator(".titles .at-together button").hover()
+    assert page.inner_text("#tip") == "Correlation of firing, on 131,072 tokens"
     page.locator(".titles .at-cosine button").click()
     assert page.locator(".rows .row").first.locator(".at-feature").inner_text() == "511"
     click_on(page, ".rows .row .at-cosine")

@@ -1,6 +1,7 @@
 """What the page shows of a store: in the contract's form, and equal to what dictionary and model say directly."""
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pyarrow.parquet import write_table
 
+from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis import (
+    aligned_neurons,
     encoder_decoder_cosines,
     head_shares,
     largest_entries,
@@ -19,11 +23,17 @@ from monosema.analysis import (
     source_attribution,
     tokens_read,
 )
+from monosema.analysis.dose import dose_response
+from monosema.analysis.steering import Steer, generate, steering
 from monosema.dashboard import contract
 from monosema.dashboard.provider import PROMPT_FEATURES, StoreProvider
+from monosema.dashboard.steer import DOSE_TOKENS
+from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 from monosema.dictionaries import Dictionary, Spec
 from monosema.errors import InputError
 from monosema.features import FeatureStore
+from monosema.features.layout import FEATURES
+from monosema.features.pairs import spread_contexts
 from monosema.models import LoadedModel, read
 from tests.analysis.dictionaries import crosscoder, random_weights, transcoder
 from tests.dashboard.conforming import conforms
@@ -206,6 +216,24 @@ def test_sources_of_attention_and_shares_of_heads(of: Callable[[str], StoreProvi
             assert example["source_rest"] == pytest.approx((found[row].sum() - part.sum()).item(), abs=6e-5)
 
 
+def test_heads_are_read_from_the_store_and_computed_where_it_is_old(
+    of: Callable[[str], StoreProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    new = of("heads")
+    folder = shutil.copytree(new.store.folder, tmp_path / "old")
+    write_table(new.store._features.read().drop_columns(["head_norms"]), folder / FEATURES)
+    old = StoreProvider(FeatureStore(folder), new.dictionary, new.model)
+    assert old.overview() == new.overview()
+    assert [old.feature(i)["heads"] for i in range(4)] == [new.feature(i)["heads"] for i in range(4)]
+    monkeypatch.setattr("monosema.dashboard.make_up.head_shares", None)  # nothing asks for it
+    again = StoreProvider(new.store, new.dictionary, new.model)
+    assert again.overview() == new.overview()
+    exact = torch.block_diag(*new.dictionary.W_dec.detach().norm(dim=2).unsqueeze(2))
+    norms = new.store.head_norms()
+    assert norms is not None
+    np.testing.assert_allclose(norms, exact, rtol=1e-6)
+
+
 def test_without_heads_there_are_no_sources(of: Callable[[str], StoreProvider]):
     provider = of("autoencoder")
     assert all(example["sources"] is None for example in examples(provider.effects(live(provider)[0])))
@@ -221,10 +249,18 @@ def test_what_is_not_removed_from_one_place_has_no_effects(of: Callable[[str], S
 def test_what_a_feature_is_made_of(of: Callable[[str], StoreProvider], model: LoadedModel):
     for name in MADE:
         provider = of(name)
-        neurons = largest_entries(provider.dictionary, [2], 10)
-        entries = provider.feature(2)["neurons"]["entries"]
-        assert [index for index, _, _ in entries] == neurons.indices[0].tolist()
-        assert [weight for _, weight, _ in entries] == pytest.approx(neurons.weights[0].tolist(), abs=6e-5)
+        (neurons,) = provider.feature(2)["neurons"]
+        if name in ("heads", "crosscoder"):
+            exact = largest_entries(provider.dictionary, [2], 10)
+            indices, numbers, parts = exact.indices[0], exact.weights[0], exact.shares[0]
+            assert neurons["title"] == "Entries"
+        else:
+            (found,) = aligned_neurons(provider.dictionary, model, [2], 10)
+            indices, numbers, parts = found.indices[0], found.cosines[0], found.cosines[0].abs()
+            assert neurons["label"] == f"of the MLP of layer {found.layer} that write it"
+        assert [index for index, _, _ in neurons["entries"]] == indices.tolist()
+        assert [number for _, number, _ in neurons["entries"]] == pytest.approx(numbers.tolist(), abs=6e-5)
+        assert [part for _, _, part in neurons["entries"]] == pytest.approx(parts.tolist(), abs=6e-5)
         assert (provider.feature(2)["reads"] is None) == (name != "transcoder")
     provider = of("transcoder")
     reads, exact = provider.feature(2)["reads"], tokens_read(provider.dictionary, model, [2], 10)
@@ -312,6 +348,9 @@ def test_features_are_compared_by_the_cosine_of_their_directions(
     found = provider.compare("the other/one")
     conforms(found, contract.Comparison)
     cosines = F.normalize(one.dictionary.W_dec, dim=1) @ F.normalize(mixed.W_dec, dim=1).T
+    ids, codes = all_codes(one.dictionary, model)
+    counted = ~torch.isin(ids.flatten(), torch.tensor(sorted(model.special_ids))).numpy()
+    codes, others = codes[counted], all_codes(mixed, model)[1][counted]
     assert {pair["feature"] for pair in found["pairs"]} == set(range(WIDTH)) - {DEAD}
     best = [pair["cosine"] for pair in found["pairs"]]
     assert best == sorted(best, reverse=True)
@@ -320,6 +359,13 @@ def test_features_are_compared_by_the_cosine_of_their_directions(
         assert pair["other"] == cosines[pair["feature"]].argmax()
         assert pair["cosine"] == pytest.approx(cosines[pair["feature"]].max().item(), abs=1e-5)
         assert pair.get("token") == other.store.feature(pair["other"]).strongest_token
+        fires, too = codes[:, pair["feature"]] != 0, others[:, pair["other"]] != 0
+        if pair["together"] is None:  # where one never fires, or always does
+            assert fires.std() * too.std() == 0
+        else:
+            assert pair["together"] == pytest.approx(np.corrcoef(fires, too)[0, 1], abs=6e-5)
+    assert found["tokens"] == counted.sum()
+    assert provider.compare("the other/one") is found
     assert provider.other_feature("the other/one", 3) == other.feature(3)
     for name in ("nobody", ""):
         with pytest.raises(InputError, match="one of the other/one"):
@@ -337,6 +383,22 @@ def test_unknown_features_are_refused(of: Callable[[str], StoreProvider], featur
             ask(feature)
 
 
+def test_a_context_of_several_examples_is_read_once(
+    of: Callable[[str], StoreProvider], monkeypatch: pytest.MonkeyPatch
+):
+    provider = of("heads")
+    read_ids: list[torch.Tensor] = []
+
+    def seen(dictionary: Any, model: Any, ids: torch.Tensor, features: Any) -> Any:
+        read_ids.extend(ids)
+        return removal_effects(dictionary, model, ids, features)
+
+    monkeypatch.setattr("monosema.dashboard.effects.removal_effects", seen)
+    i = max(live(provider, WIDTH), key=lambda i: provider.store.feature(i).activations)
+    contexts = [example["context"] for example in examples(provider._effects_of(i))]
+    assert len(read_ids) == len(set(contexts)) < len(contexts)
+
+
 def test_answers_may_be_changed_by_who_gets_effects(of: Callable[[str], StoreProvider]):
     """The groups of a feature stay as they are when its effects are added to a copy."""
     provider = of("transcoder")
@@ -344,3 +406,59 @@ def test_answers_may_be_changed_by_who_gets_effects(of: Callable[[str], StorePro
     before = repr(provider.feature(i))
     provider.effects(i)
     assert repr(provider.feature(i)) == before
+
+
+def request(provider: StoreProvider, **options: Any) -> SteerRequest:
+    steers = tuple(Steer(i, 6.0) for i in live(provider, 2))
+    return SteerRequest(**{"prompt": "def f(x): 漢", "steers": steers, "tokens": 7, **options})
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "transcoder", "heads"])
+def test_steered_texts_are_those_of_generate(of: Callable[[str], StoreProvider], model: LoadedModel, name: str):
+    provider = of(name)
+    assert provider.overview()["steers"]
+    asked = request(provider, temperature=0.8, seed=4)
+    found = provider.steer(asked)
+    conforms(found, Steered)
+    (ids,) = TokeniseDocuments(model.tokenizer)([asked.prompt])
+    assert found["prompt"] == len(ids)
+    assert found["features"] == [steer.feature for steer in asked.steers]
+    how: dict[str, Any] = {"temperature": 0.8, "seed": 4}
+    plain = [*ids, *generate(model, ids, 7, **how)]
+    with steering(model, provider.dictionary, asked.steers):
+        steered = [*ids, *generate(model, ids, 7, **how)]
+    assert plain != steered
+    point = provider.dictionary.spec.reads[0]
+    for side, written in ((found["plain"], plain), (found["steered"], steered)):
+        assert "".join(side["tokens"]) == model.tokenizer.decode(written)  # pyright: ignore[reportOptionalMemberAccess]
+        x = read(model, torch.tensor([written]), [point])[point][0]
+        codes = provider.dictionary.encode(x).detach()
+        codes[[i in model.special_ids for i in written]] = 0
+        for values, feature in zip(side["values"], found["features"], strict=True):
+            assert values == pytest.approx(codes[:, feature].tolist(), abs=6e-5)
+
+
+def test_doses_are_those_of_the_stores_text(of: Callable[[str], StoreProvider], model: LoadedModel):
+    provider = of("autoencoder")
+    found = provider.dose(2, [-1.0, 3.0])
+    conforms(found, Doses)
+    ids = torch.stack(list(_contexts(provider.store)))[spread_contexts(provider.store, DOSE_TOKENS)]
+    assert found["tokens"] == ids.numel()
+    exact = dose_response(provider.dictionary, model, ids, 2, [-1.0, 3.0], controls=found["controls"])
+    assert found["responses"] == [pytest.approx(vars(one)) for one in exact]
+    assert len(found["promoted"]) == 10
+
+
+def test_what_cannot_be_steered_is_refused(of: Callable[[str], StoreProvider]):
+    assert not of("crosscoder").overview()["steers"]
+    with pytest.raises(InputError, match="steering of"):
+        of("crosscoder").steer(request(of("crosscoder")))
+    provider = of("autoencoder")
+    with pytest.raises(InputError, match=f"feature {WIDTH}"):
+        provider.steer(request(provider, steers=(Steer(WIDTH, 1.0),)))
+    with pytest.raises(InputError, match=f"feature {WIDTH}"):
+        provider.dose(WIDTH, [1.0])
+    with pytest.raises(InputError, match="prompt of 0 tokens; expected 1 to 63"):
+        provider.steer(request(provider, prompt=""))
+    with pytest.raises(InputError, match=r"prompt of \d+ tokens; expected 1 to 63"):
+        provider.steer(request(provider, prompt="x + " * 100))

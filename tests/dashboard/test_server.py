@@ -72,7 +72,7 @@ def test_bad_requests_get_a_message(provider: MadeUp, path: str, status: int, sa
         (b'{"text": "unreadable"}', "application/json", "9,999 tokens"),
         (b'{"text": ""}', "application/json", "a prompt without text"),
         (b'{"text": 3}', "application/json", "a prompt without text"),
-        (b"[1]", "application/json", "cannot be read"),
+        (b"[1]", "application/json", "a prompt without text"),
         (b"{", "application/json", "cannot be read"),
         (b"[" * 100_000, "application/json", "cannot be read"),
         (b"\xff", "application/json", "cannot be read"),
@@ -85,6 +85,70 @@ def test_bad_prompts_get_a_message(provider: MadeUp, body: bytes, kind: str, say
     answer = client(provider).post("/api/prompt", content=body, headers={"Content-Type": kind})
     assert answer.status_code == 400
     assert says in answer.json()["error"]
+
+
+STEER = {"prompt": "a b", "steers": [{"feature": 3, "mode": "clamp", "value": 2}], "tokens": 5}
+
+
+def test_steering_and_doses_are_answered(provider: MadeUp):
+    asking = client(provider)
+    assert asking.post("/api/steer", json=STEER).json()["features"] == [3]
+    assert provider.asked[-1][1].steers[0].value == 2
+    doses = asking.post("/api/dose", json={"feature": 3, "strengths": [2, -1.5]}).json()
+    assert [one["strength"] for one in doses["responses"]] == [-1.5, 2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"steers": []}, "0 features to steer; expected 1 to 8"),
+        ({"steers": [{"feature": 3}] * 9}, "9 features"),
+        ({"steers": [3]}, "feature None"),
+        ({"steers": [{"feature": True}]}, "feature True"),
+        ({"steers": [{"feature": 3, "mode": "push"}]}, "mode 'push'"),
+        ({"steers": [{"feature": 3, "value": 1e7}]}, "at most 1e"),
+        ({"steers": [{"feature": 3, "value": 10**400}]}, "at most 1e"),
+        ({"steers": [{"feature": 3, "value": "4"}]}, "value '4'"),
+        ({"prompt": 3}, "prompt 3"),
+        ({"tokens": 0}, "0 tokens to write; expected 1 to 200"),
+        ({"tokens": 201}, "201 tokens"),
+        ({"tokens": 2.5}, "tokens 2.5"),
+        ({"temperature": 1e-9}, "temperature 1e-09"),
+        ({"temperature": -1}, "temperature -1"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**64}, "seed 1844"),
+    ],
+)
+def test_what_may_not_be_asked_of_steering_is_refused(provider: MadeUp, changed: dict[str, Any], says: str):
+    answer = client(provider).post("/api/steer", json={**STEER, **changed})
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"feature": 3, "strengths": []}', "0 strengths"),
+        (b'{"feature": 3, "strengths": [1,2,3,4,5,6,7,8,9,10,11,12,13]}', "13 strengths"),
+        (b'{"feature": 3, "strengths": [NaN]}', "strength nan"),
+        (b'{"strengths": [1]}', "feature None"),
+        (b"[]", "strengths None"),
+        (b"3", "strengths None"),
+    ],
+)
+def test_what_may_not_be_asked_of_doses_is_refused(provider: MadeUp, body: bytes, says: str):
+    answer = client(provider).post("/api/dose", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/api/steer", "/api/dose"])
+def test_steering_is_asked_for_by_this_page_alone(provider: MadeUp, path: str):
+    assert client(provider).get(path).status_code == 405
+    form = client(provider).post(path, content=b"{}", headers={"Content-Type": "text/plain"})
+    assert "not JSON" in form.json()["error"]
+    assert client(provider, "evil.example").post(path, json=STEER).status_code == 421
 
 
 def test_a_fault_of_the_providers_is_an_error_without_its_details(caplog: pytest.LogCaptureFixture):

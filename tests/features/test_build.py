@@ -252,7 +252,7 @@ def test_the_index_says_what_was_read(store: FeatureStore, dictionary: Dictionar
 def test_a_build_that_was_interrupted_leaves_nothing(
     model: LoadedModel, dictionary: Dictionary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Any
 ):
-    name = {"reading": "_blocks", "sorting": "summarise", "describing": "describe"}[where]
+    name = {"reading": "active_blocks", "sorting": "summarise", "describing": "describe"}[where]
     calls = 0
 
     def stop(*arguments: Any, **options: Any) -> Any:

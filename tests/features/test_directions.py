@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from monosema.analysis import logit_effects
+from monosema.analysis import head_norms, logit_effects
 from monosema.analysis.vectors import decoder_rows
 from monosema.features import directions as module
 from monosema.features.directions import describe, directions, moved_logits, neighbour_column, similar, similar_between
@@ -111,3 +111,13 @@ def test_a_neighbour_that_is_missing_is_left_out():
 def test_rows_of_the_decoder_are_the_directions(model: LoadedModel):
     made = autoencoder(POINT, D, WIDTH)
     torch.testing.assert_close(directions(made), decoder_rows(made, torch.arange(WIDTH)))
+
+
+def test_the_column_of_heads_holds_norms_where_heads_are_written(model: LoadedModel):
+    made = autoencoder("attn_z.1", D, width=WIDTH)
+    exact = made.W_dec.detach().unflatten(1, (2, D // 2)).norm(dim=2)
+    norms = head_norms(made, model, range(WIDTH))
+    assert norms is not None
+    torch.testing.assert_close(norms, exact)
+    np.testing.assert_allclose(np.stack(describe(made, model, 2, 2)["head_norms"]), exact, rtol=1e-6)
+    assert describe(with_a_dead_feature(), model, 2, 2)["head_norms"] == [None] * WIDTH

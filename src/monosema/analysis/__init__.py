@@ -1,9 +1,11 @@
 """What features mean: examples in context, what they are made of and make up, and what they do to the model."""
 
+from monosema.analysis.aligned import AlignedNeurons, aligned_neurons
 from monosema.analysis.composition import (
     Entries,
     TokensRead,
     encoder_decoder_cosines,
+    head_norms,
     head_shares,
     largest_entries,
     tokens_read,
@@ -21,6 +23,7 @@ from monosema.analysis.stream import stream_directions
 from monosema.analysis.tokens import TokenTexts, token_strings
 
 __all__ = [
+    "AlignedNeurons",
     "Entries",
     "Example",
     "LogitEffects",
@@ -31,8 +34,10 @@ __all__ = [
     "SourceAttribution",
     "TokenTexts",
     "TokensRead",
+    "aligned_neurons",
     "best_codes",
     "encoder_decoder_cosines",
+    "head_norms",
     "head_shares",
     "largest_entries",
     "logit_effects",

@@ -45,13 +45,29 @@ def head_shares(
     Raises:
         InputError: the dictionary does not have one of the features, or the model the hook point.
     """
+    norms = head_norms(dictionary, model, features)
+    return None if norms is None else shares_of_norms(norms)
+
+
+def shares_of_norms(norms: Float[Tensor, "some heads"]) -> Float[Tensor, "some heads"]:
+    """Each norm over the sum of its row; 0 where that is."""
+    return norms / norms.sum(1, keepdim=True).clamp_min(torch.finfo(norms.dtype).tiny)
+
+
+@torch.no_grad()
+def head_norms(
+    dictionary: Dictionary, model: "Readable", features: Sequence[int] | Int[Tensor, " some"]
+) -> Float[Tensor, "some heads"] | None:
+    """‖d_h‖, the norm of the part of each feature's direction that head h writes, per unit of its code.
+
+    The arguments and errors are those of `head_shares`, and so is where it is None.
+    """
     chosen, writes = chosen_of(dictionary, features), dictionary.spec.writes
     heads = model.heads_at(writes[0]) if len(writes) == 1 else None
     if heads is None or dictionary.spec.d_out % heads:
         return None
     parts = chosen.split(_at_once(dictionary.spec.d_out))
-    norms = torch.cat([decoder_rows(dictionary, part).unflatten(1, (heads, -1)).norm(dim=2).cpu() for part in parts])
-    return norms / norms.sum(1, keepdim=True).clamp_min(torch.finfo(norms.dtype).tiny)
+    return torch.cat([decoder_rows(dictionary, part).unflatten(1, (heads, -1)).norm(dim=2).cpu() for part in parts])
 
 
 @dataclass(frozen=True)

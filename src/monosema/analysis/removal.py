@@ -124,10 +124,12 @@ def _removed(
     ids: Int[Tensor, "pair position"],
     features: Int[Tensor, " pair"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """What `Removal` has, of some rows."""
-    codes, strengths = _codes(dictionary, model, ids, features)
+    """What `Removal` has, of some rows. A context that several rows share is read as it is once."""
+    contexts, row = ids.unique(dim=0, return_inverse=True)
+    codes, strengths = _codes(dictionary, model, contexts, row, features)
     directions = stream_directions(dictionary, model, features) if has_head(owner) else None
-    before, stream = _clean(owner, ids, with_stream=directions is not None)
+    before, stream = _clean(owner, contexts, with_stream=directions is not None)
+    before, stream = before[row.cpu()], None if stream is None else stream[row]
     with replacing(owner, _without(dictionary, model, strengths, decoder_rows(dictionary, features))):
         total = _of_next(owner.logits(ids), ids)
     direct = None
@@ -155,14 +157,18 @@ def _direct(
 
 
 def _codes(
-    dictionary: Dictionary, model: "Readable", ids: Int[Tensor, "pair position"], features: Int[Tensor, " pair"]
+    dictionary: Dictionary,
+    model: "Readable",
+    contexts: Int[Tensor, "context position"],
+    row: Int[Tensor, " pair"],
+    features: Int[Tensor, " pair"],
 ) -> tuple[Float[Tensor, "pair position"], Float[Tensor, "pair position"]]:
-    """Each row's feature: its codes, and how many times its direction is in the output; 0 at special tokens."""
+    """Each pair's feature: its codes, and how many times its direction is in the output; 0 at special tokens."""
     reads = " & ".join(dictionary.spec.reads)
-    x = read(model, ids, [reads])[reads].to(dictionary.W_enc.device)
+    x = read(model, contexts, [reads])[reads].to(dictionary.W_enc.device)[row.to(dictionary.W_enc.device)]
     # One context at a time, because dense codes of all features take much memory.
     codes = torch.stack([dictionary.encode(row)[:, feature] for row, feature in zip(x, features, strict=True)])
-    codes = codes * not_special(ids, model.special_ids).to(codes)
+    codes = codes * not_special(contexts[row], model.special_ids).to(codes)
     if not dictionary.spec.writes_what_it_reads:
         return codes, codes
     _, size = normalisations[dictionary.spec.normalisation].moments(x)

@@ -19,15 +19,30 @@ def token_strings(tokenizer: "PreTrainedTokenizerBase | None", ids: Sequence[int
     if tokenizer is None:
         return [f"[{i}]" for i in ids[first:]]
     start = max(first - _LEAD, 0)
-    pieces, done = [], ""
-    for end in range(start + 1, len(ids) + 1):
-        text = _decode(tokenizer, ids[start:end])
-        if text.endswith(_INCOMPLETE) and end < len(ids):
+    return _pieces(tokenizer, list(ids[start:]))[first - start :]
+
+
+def _pieces(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:
+    """The text of each token: of the last few tokens, less that of the ones before it; so time is linear."""
+    pieces: list[str] = []
+    begin = whole = done = 0  # the tokens decoded, those of whole characters, and those whose text is told
+    told = ""  # of ids[begin:done]
+    for end in range(1, len(ids) + 1):
+        text = _decode(tokenizer, ids[begin:end])
+        partial = text.endswith(_INCOMPLETE) and end < len(ids)
+        if partial and end - done < _LEAD:  # it may be a part of a character
             pieces.append("")
+            continue
+        if partial:  # that is none, all but the last part
+            text = text[: -len(_INCOMPLETE)]
+        pieces.append(text[len(told) :])
+        if partial:
+            begin, done = max(end - _LEAD, begin), end - 1
+            told = _decode(tokenizer, ids[begin:end])[: -len(_INCOMPLETE)]
         else:
-            pieces.append(text[len(done) :])
-            done = text
-    return pieces[first - start :]
+            begin, whole, done = whole, end, end
+            told = _decode(tokenizer, ids[begin:end])
+    return pieces
 
 
 def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:

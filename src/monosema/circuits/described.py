@@ -44,7 +44,7 @@ class Circuit:
     layers: int
     nodes: list[DescribedNode]
     edges: list[tuple[int, int, float]]
-    """Source and target among the nodes, and what the one adds to the other; those that matter most for the logits first."""
+    """Source and target among the nodes, and what the one adds to the other; what matters most for the logits first."""
     scores: Scores
     active: int
     """Features that were active on the prompt."""

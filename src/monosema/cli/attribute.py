@@ -24,6 +24,8 @@ class AttributeCommand:
     """A token whose logit is taken off, in place of the mean of all."""
     loss: bool = False
     """Explain the cross-entropy of the prompt's own tokens."""
+    held: bool = False
+    """Keep attention patterns and norms as they are on the prompt: effects that pass no MLP are then exact."""
     dictionary: str | None = None
     """Which of a run's dictionaries; by default the first."""
     n: int = 20

@@ -3,7 +3,10 @@
 Numbers are finite; `None` stands for what is not known or does not exist. A list of pairs is sorted, strongest first.
 """
 
-from typing import Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 
 Weighted: TypeAlias = "list[tuple[str, float]]"
 """Texts of tokens, each with a value."""
@@ -51,6 +54,8 @@ class Overview(TypedDict):
     """Whether a model is there to read a prompt."""
     effects: bool
     """Whether `effects` has more to say of examples than `feature`."""
+    steers: bool
+    """Whether features can be steered while a model writes."""
 
 
 class Histogram(TypedDict):
@@ -81,12 +86,15 @@ class Reads(TypedDict):
 
 
 class Neurons(TypedDict):
-    """The neurons that a feature is made of."""
+    """The neurons that a feature is made of, or the entries of its direction where no neurons are known."""
 
+    title: str
     label: str
-    """Which neurons they are."""
+    """Which they are, and what they do."""
+    meaning: str
+    """What the numbers say."""
     entries: list[tuple[int, float, float]]
-    """Index, weight, and share of the sum of absolute weights; largest share first."""
+    """Index, number, and how large that is, from 0 to 1; largest first."""
 
 
 class Example(TypedDict):
@@ -148,10 +156,10 @@ class Feature(TypedDict):
     similar: Related
     """By the cosine of directions."""
     together: Related
-    """By the correlation of activations."""
+    """By the correlation of firing."""
     apart: Related
     """The most negative correlations, most negative first."""
-    neurons: Neurons
+    neurons: list[Neurons]
     heads: list[float] | None
     """Share of each head."""
     groups: list[Group]
@@ -181,7 +189,7 @@ class _Pair(TypedDict):
     """The feature of the other dictionary."""
     cosine: float
     together: float | None
-    """Correlation of their activations."""
+    """Correlation of firing."""
 
 
 class Pair(_Pair, total=False):
@@ -195,6 +203,8 @@ class Comparison(TypedDict):
     """The features of this dictionary beside those of another."""
 
     name: str
+    tokens: int | None
+    """On which the two were counted to fire together."""
     pairs: list[Pair]
     """Most alike first."""
 
@@ -247,5 +257,21 @@ class Provider(Protocol):
 
         Raises:
             InputError: there is no such dictionary or feature.
+        """
+        ...
+
+    def steer(self, asked: "SteerRequest") -> "Steered":
+        """What the model writes with and without features steered; asked for only where the overview steers.
+
+        Raises:
+            InputError: the model cannot be steered so.
+        """
+        ...
+
+    def dose(self, feature: int, strengths: list[float]) -> "Doses":
+        """What stronger and stronger steering of one feature does; asked for only where the overview steers.
+
+        Raises:
+            InputError: the model cannot be steered so.
         """
         ...

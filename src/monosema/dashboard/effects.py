@@ -40,15 +40,22 @@ def add_effects(
         sources: whether the tokens that attention read the feature from are wanted; see `why_no_sources`.
     """
     removes = can_remove(dictionary, model)
+    of_context: dict[int, list[Example]] = {}
+    for example in examples:
+        of_context.setdefault(example["context"], []).append(example)
     # Contexts are read up to where the last example of a batch ends, so those that end early go together.
-    examples = sorted(examples, key=lambda example: example["start"] + len(example["tokens"]))
-    for first in range(0, len(examples), _CONTEXTS):
-        some = examples[first : first + _CONTEXTS]
-        ids = torch.from_numpy(contexts_of(store, some))
+    groups = sorted(of_context.values(), key=lambda group: max(map(_end, group)))
+    for first in range(0, len(groups), _CONTEXTS):
+        some = groups[first : first + _CONTEXTS]
+        ids = torch.from_numpy(contexts_of(store, [max(group, key=_end) for group in some]))
         if removes:
             _add_removal(dictionary, model, feature, ids, some)
         if sources:
             _add_sources(dictionary, model, feature, ids, some)
+
+
+def _end(example: "Example") -> int:
+    return example["start"] + len(example["tokens"])
 
 
 def reads_heads(dictionary: Dictionary) -> bool:
@@ -79,12 +86,13 @@ def _add_removal(
     dictionary: Dictionary,
     model: "Readable",
     feature: int,
-    ids: Int[Tensor, "example position"],
-    examples: "Sequence[Example]",
+    ids: Int[Tensor, "context position"],
+    groups: "Sequence[Sequence[Example]]",
 ) -> None:
-    found = removal_effects(dictionary, model, ids, [feature] * len(examples))
-    for row, example in enumerate(examples):
-        part = slice(example["start"], example["start"] + len(example["tokens"]))
+    """Of the examples of each context; one removal tells of all of them."""
+    found = removal_effects(dictionary, model, ids, [feature] * len(ids))
+    for row, example in _rows(groups):
+        part = slice(example["start"], _end(example))
         before, total = found.before[row, part], found.total[row, part]
         example["next"], example["after"] = _figures(before.exp()), _figures(total.exp())
         example["total"] = _figures(total - before)
@@ -96,15 +104,22 @@ def _add_sources(
     dictionary: Dictionary,
     model: "Readable",
     feature: int,
-    ids: Int[Tensor, "example position"],
-    examples: "Sequence[Example]",
+    ids: Int[Tensor, "context position"],
+    groups: "Sequence[Sequence[Example]]",
 ) -> None:
+    """Of each example's strongest token."""
+    rows, examples = zip(*_rows(groups), strict=True)
     places = [example["position"] for example in examples]
-    found = source_attribution(dictionary, model, ids, places, [feature] * len(examples)).sources
+    found = source_attribution(dictionary, model, ids[list(rows)], places, [feature] * len(examples)).sources
     for row, example in enumerate(examples):
-        part = found[row, example["start"] : example["start"] + len(example["tokens"])]
+        part = found[row, example["start"] : _end(example)]
         example["sources"] = [round(x, 4) for x in part.tolist()]
         example["source_rest"] = round((found[row].sum() - part.sum()).item(), 4)
+
+
+def _rows(groups: "Sequence[Sequence[Example]]") -> "list[tuple[int, Example]]":
+    """Each example with the row of its context."""
+    return [(row, example) for row, group in enumerate(groups) for example in group]
 
 
 def _figures(x: Tensor) -> list[float | None]:

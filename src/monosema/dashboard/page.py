@@ -30,7 +30,7 @@ def write_page(path: str | Path, provider: Provider, features: Sequence[int]) ->
     """
     overview = provider.overview()
     _check(features, overview["width"])
-    alone: Overview = {**overview, "live": False, "others": [], "effects": False}
+    alone: Overview = {**overview, "live": False, "others": [], "effects": False, "steers": False}
     details = []
     with progress("measuring features", len(features), "features") as bar:
         for feature in features:

@@ -11,15 +11,18 @@ import torch
 from monosema.activations.filters import not_special
 from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis import TokenTexts
+from monosema.analysis.aligned import NeuronsBeside, neurons_beside
+from monosema.dashboard.comparison import compared
 from monosema.dashboard.contract import Columns, Comparison, Group, Overview, Prompt
 from monosema.dashboard.contract import Feature as FeatureView
 from monosema.dashboard.effects import add_effects, can_remove, reads_heads, why_no_sources
 from monosema.dashboard.examples import example_groups
 from monosema.dashboard.make_up import heads_of, neurons_of, reads_of
+from monosema.dashboard.steer import can_steer, doses, steered_text
+from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.features import Feature, FeatureStore
-from monosema.features.directions import directions, similar_between
 from monosema.models import read
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 KEPT = 256
 """Features whose examples are kept in memory."""
+COMPARED = 8
+"""Comparisons that are kept in memory."""
 FOUND = 500
 """Features that a search returns at most."""
 PROMPT_FEATURES = 20
@@ -55,6 +60,7 @@ class StoreProvider:
         self.others = dict(others or {})
         self._groups = lru_cache(maxsize=KEPT)(self._groups_of)
         self._effects = lru_cache(maxsize=KEPT)(self._effects_of)
+        self._compare = lru_cache(maxsize=COMPARED)(self._comparison)
 
     @property
     def name(self) -> str:
@@ -87,6 +93,7 @@ class StoreProvider:
             "columns": self._columns(heads),
             "others": list(self.others),
             "live": self.model.tokenizer is not None,
+            "steers": can_steer(self.dictionary, self.model),
             "effects": can_remove(self.dictionary, self.model) or self._has_sources,
         }
 
@@ -123,7 +130,7 @@ class StoreProvider:
             "similar": _pairs(row.similar),
             "together": _pairs(row.together),
             "apart": _pairs(row.apart),
-            "neurons": neurons_of(self.dictionary, i),
+            "neurons": neurons_of(self.dictionary, self.model, i, self._beside),
             "heads": None if heads is None else heads[i].tolist(),
             "groups": self._groups(i),
         }
@@ -170,9 +177,21 @@ class StoreProvider:
             "features": {feature: {"max": high[feature], "token": token[feature]} for feature in shown},
         }
 
+    def steer(self, asked: SteerRequest) -> Steered:
+        """What the model writes with and without features steered."""
+        return steered_text(self.store, self.dictionary, self.model, asked)
+
+    def dose(self, feature: int, strengths: list[float]) -> Doses:
+        """What stronger and stronger steering of one feature does."""
+        return doses(self.store, self.dictionary, self.model, feature, strengths)
+
     @cached_property
     def _heads(self) -> np.ndarray | None:
-        return heads_of(self.dictionary, self.model)
+        return heads_of(self.store, self.dictionary, self.model)
+
+    @cached_property
+    def _beside(self) -> NeuronsBeside | None:
+        return neurons_beside(self.dictionary, self.model)
 
     @cached_property
     def _no_sources(self) -> str | None:
@@ -195,26 +214,14 @@ class StoreProvider:
 
     def compare(self, name: str) -> Comparison:
         """Each feature beside the one of another dictionary whose direction is most like its own."""
-        other = self._other(name)
-        near = similar_between(directions(self.dictionary), directions(other.dictionary))
-        _, tokens = other._strongest
-        alive = self.store.column("activations") > 0
-        order = [int(i) for i in np.argsort(-near.figures[:, 0], kind="stable") if alive[i]]
-        pairs: list[Any] = [
-            {
-                "feature": i,
-                "other": int(near.features[i, 0]),
-                "cosine": float(near.figures[i, 0]),
-                "together": None,
-                "token": tokens[int(near.features[i, 0])],
-            }
-            for i in order
-        ]
-        return {"name": name, "pairs": pairs}
+        return self._compare(name)
 
     def other_feature(self, name: str, j: int) -> FeatureView:
         """One feature of another dictionary."""
         return self._other(name).feature(j)
+
+    def _comparison(self, name: str) -> Comparison:
+        return compared(name, self, self._other(name))
 
     def _other(self, name: str) -> "StoreProvider":
         if name not in self.others:

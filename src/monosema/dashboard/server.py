@@ -11,6 +11,7 @@ from monosema.dashboard.contract import Provider
 from monosema.dashboard.embed import compact_json
 from monosema.dashboard.guard import Guard, host_name
 from monosema.dashboard.page import served_page
+from monosema.dashboard.steer_contract import SteerRequest, dose_request
 from monosema.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-LONGEST = 1_000_000  # bytes of a prompt's request
+LONGEST = 1_000_000  # bytes of a request
 PORT = 8430
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def application(provider: Provider, hosts: Sequence[str] = ()) -> "Starlette":
             Route("/api/effects/{feature:int}", answers.effects),
             Route("/api/search", answers.search),
             Route("/api/prompt", answers.prompt, methods=["POST"]),
+            Route("/api/steer", answers.steer, methods=["POST"]),
+            Route("/api/dose", answers.dose, methods=["POST"]),
             Route("/api/compare/{name:path}", answers.compare),
             Route("/api/other/{name:path}/{feature:int}", answers.other),
         ],
@@ -138,6 +141,12 @@ class _Answers:
     async def prompt(self, request: "Request") -> "Response":
         return _json(await self._text(self.provider.prompt, await _prompt_of(request)))
 
+    async def steer(self, request: "Request") -> "Response":
+        return _json(await self._text(self.provider.steer, SteerRequest.of(await _json_of(request))))
+
+    async def dose(self, request: "Request") -> "Response":
+        return _json(await self._text(self.provider.dose, *dose_request(await _json_of(request))))
+
     async def compare(self, request: "Request") -> "Response":
         return _json(await self._text(self.provider.compare, request.path_params["name"]))
 
@@ -160,21 +169,27 @@ class _Answers:
 
 
 async def _prompt_of(request: "Request") -> str:
-    """The text in a prompt's request. Only JSON is taken: a page of another site cannot send it unasked."""
+    """The text in a prompt's request."""
+    given = await _json_of(request)
+    text = given.get("text") if isinstance(given, dict) else None
+    if not isinstance(text, str) or not text:
+        raise InputError("a prompt without text", expected='{"text": "…"}')
+    return text
+
+
+async def _json_of(request: "Request") -> Any:
+    """What a request holds. Only JSON is taken: a page of another site cannot send it unasked."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise InputError("a prompt that is not JSON", expected="content type application/json")
+        raise InputError("a request that is not JSON", expected="content type application/json")
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > LONGEST:
-            raise InputError("a prompt that is too long", expected=f"at most {LONGEST:,} bytes")
+            raise InputError("a request that is too long", expected=f"at most {LONGEST:,} bytes")
     try:
-        text = json.loads(body)["text"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        raise InputError("a prompt that cannot be read", expected='{"text": "…"}') from None
-    if not isinstance(text, str) or not text:
-        raise InputError("a prompt without text", expected="some text")
-    return text
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise InputError("a request that cannot be read", expected="JSON") from None
 
 
 def _json(text: str, status: int = 200) -> "Response":

@@ -155,7 +155,7 @@ def _read(
             ids = torch.stack([ids for ids, _ in taken])
             documents = np.stack([documents for _, documents in taken])
             writer.write(seen.contexts, documents, ids.numpy(), [texts(row) for row in ids.tolist()])
-            for block in _blocks(dictionary, model, ids, seen.contexts):
+            for block in active_blocks(dictionary, model, ids, seen.contexts):
                 sorter.add(block.codes, block.tokens)
                 seen.counted += len(block.tokens)
                 seen.sample.add(block.codes)
@@ -178,7 +178,7 @@ def _next(contexts: Contexts | MixedContexts, count: int) -> list[tuple[Int[Tens
     return taken
 
 
-def _blocks(
+def active_blocks(
     dictionary: Dictionary, model: "Readable", ids: Int[Tensor, "batch length"], first: int
 ) -> Iterator[_Block]:
     """What is active in some contexts, of which the first is number `first` of the text."""

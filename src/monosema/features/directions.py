@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.analysis import TokenTexts, logit_effects
+from monosema.analysis import TokenTexts, head_norms, logit_effects
 from monosema.analysis.vectors import decoder_rows
 from monosema.dictionaries import Dictionary
 from monosema.features.cofiring import Neighbours
+from monosema.features.layout import HEADS
 
 if TYPE_CHECKING:
     from monosema.models import Readable
@@ -49,10 +50,14 @@ def _nearest(rows: Tensor, others: Tensor, n: int, *, but_itself: bool) -> Neigh
 
 
 def describe(dictionary: Dictionary, model: "Readable", neighbours: int, logits: int) -> dict[str, Any]:
-    """Columns of the table of features that need no text; those of logits hold nothing where these are not known."""
-    near = similar(directions(dictionary), neighbours)
+    """Columns of the table of features that need no text; those of logits and heads are empty where there are none."""
+    near, of_heads = (
+        similar(directions(dictionary), neighbours),
+        head_norms(dictionary, model, range(dictionary.spec.width)),
+    )
     return {
         "norm": dictionary.decoder_norms().detach().float().cpu().numpy(),
+        HEADS: [None] * dictionary.spec.width if of_heads is None else list(of_heads.float().numpy()),
         "similar": neighbour_column(near),
         **_logits(dictionary, model, logits),
     }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT = "monosema-features/1"
 INDEX, TOKENS, ACTIVATIONS, FEATURES = "index.json", "tokens.parquet", "activations.parquet", "features.parquet"
+HEADS = "head_norms"
+"""The column of the table of features that stores lack which were made before there was one; readers do without."""
 TOKEN_ROWS, ACTIVATION_ROWS, FEATURE_ROWS = 2**12, 2**17, 2**6
 """Rows of a row group of each file, at most: what is read at least, and unpacked."""
 

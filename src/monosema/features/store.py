@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from monosema.errors import InputError
-from monosema.features.layout import ACTIVATIONS, FEATURES, TOKENS, read_index
+from monosema.features.layout import ACTIVATIONS, FEATURES, HEADS, TOKENS, read_index
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
+    from scipy.sparse import csr_array
 
+_FEATURE_GROUPS = 4  # row groups of features that do, for those next to each other
 _GROUPS = 512  # row groups of tokens that stay unpacked for the next features: some 50 MB
 
 
@@ -71,6 +73,7 @@ class FeatureStore:
         self.folder = Path(folder)
         self.index = read_index(self.folder)
         self._token_group = lru_cache(maxsize=_GROUPS)(self._unpacked)
+        self._feature_group = lru_cache(maxsize=_FEATURE_GROUPS)(self._unpacked_features)
         for name in (TOKENS, ACTIVATIONS, FEATURES):
             if not (self.folder / name).is_file():
                 raise InputError(
@@ -92,12 +95,29 @@ class FeatureStore:
 
     def features(self, first: int, last: int) -> list[Feature]:
         """What is known of the features from `first` up to `last`."""
-        rows = _rows(self._features, self._feature_starts, first, last).to_pylist()
+        import pyarrow as pa
+
+        if last <= first:
+            return []
+        ends = (int(np.searchsorted(self._feature_starts, row, side="right")) - 1 for row in (first, last - 1))
+        begin, end = ends
+        groups = pa.concat_tables([self._feature_group(group) for group in range(begin, end + 1)])
+        rows = groups.slice(first - int(self._feature_starts[begin]), last - first).to_pylist()
         return [Feature(first + i, row) for i, row in enumerate(rows)]
 
     def column(self, name: str) -> np.ndarray:
         """One column of figures of all features."""
         return self._features.read([name]).column(0).to_numpy()
+
+    def head_norms(self) -> np.ndarray | None:
+        """The norm of each feature's direction in each head's part, `[width, heads]`.
+
+        None where no heads are written, and of stores that were made before there was such a column.
+        """
+        if HEADS not in self._features.schema_arrow.names:
+            return None
+        norms = self.column(HEADS)
+        return None if norms[0] is None else np.stack(norms.tolist())
 
     def table(self, names: Sequence[str]) -> "pa.Table":
         """Some columns of all features."""
@@ -116,6 +136,21 @@ class FeatureStore:
         found = self._activation_rows(row.first_row, row.activations, ["document", "context", "position", "value"])
         document, context, position, value = (column.to_numpy() for column in found.columns)
         return Activations(context.astype(np.int64) * self.index.context + position, document, value)
+
+    def fires(self, contexts: Sequence[int]) -> "csr_array":
+        """Where features fire in some contexts: `[contexts · length, width]`, a one for each. All rows are read."""
+        from scipy.sparse import csr_array
+
+        length, shape = self.index.context, (len(contexts) * self.index.context, self.index.width)
+        places = np.full(self.index.contexts, -1, np.int64)
+        places[np.asarray(contexts)] = np.arange(len(contexts)) * length
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        for rows in self._activations.iter_batches(2**20, columns=["feature", "context", "position"]):
+            feature, context, position = (column.to_numpy() for column in rows.columns)
+            kept = np.flatnonzero(places[context] >= 0)
+            found.append((places[context[kept]] + position[kept], feature[kept]))
+        tokens, features = (np.concatenate(columns) for columns in zip(*found, strict=True)) if found else ([], [])
+        return csr_array((np.ones(len(tokens), np.float32), (tokens, features)), shape=shape)
 
     def activations_between(self, first: int, last: int) -> "pa.Table":
         """All activations of the features from `first` up to `last`, as the file has them."""
@@ -203,6 +238,9 @@ class FeatureStore:
             tables = [self._token_group(number) for number in range(group, last + 1)]
             rows = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
             yield i, rows.slice(first - int(self._token_starts[group]), end - first).select(list(columns))
+
+    def _unpacked_features(self, group: int) -> "pa.Table":
+        return self._features.read_row_group(group, use_threads=False)
 
     def _unpacked(self, group: int) -> "pa.Table":
         return self._tokens.read_row_group(group, ["document", "id", "text"], use_threads=False)

@@ -14,13 +14,32 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from monosema.registry import Registry
 
 KINDS = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_z", "attn_out", "mlp_in", "mlp_out")
 """The kinds of short names; all but `embed` take a layer."""
+
+
+_STREAMS = frozenset({"resid_pre", "resid_mid", "resid_post"})
+
+
+@dataclass(frozen=True)
+class MLPParts:
+    """The modules of a layer's MLP, relative to the base model, with `{L}` for the layer."""
+
+    reads: Mapping[str, str]
+    """The projections from the MLP's input to its neurons: `gate` and `up` of a gated MLP, "" of another."""
+    writes: str
+    """The projection from the neurons."""
+    before: str | None = None
+    """The norm between the stream and `mlp_in`."""
+    after: str | None = None
+    """The norm between the last projection and `mlp_out`."""
+    streams: frozenset[str] = _STREAMS
+    """The kinds of hook points of the stream that the MLP reads through `before`, or adds `mlp_out` to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +49,7 @@ class Family:
     `templates` has a hook point for each short name, relative to the base model, with `{L}` for the layer.
     `transformer_lens` has those that TransformerLens puts elsewhere under the same name. `parallel` tells from a
     configuration whether attention and MLP read the same stream, so that there is no `resid_mid`. `causal` says whether
-    a position sees only those before it.
+    a position sees only those before it. `mlp` names the modules of the MLPs, where they are known.
     """
 
     name: str
@@ -38,6 +57,7 @@ class Family:
     transformer_lens: Mapping[str, str] = field(default_factory=dict, repr=False)
     parallel: Callable[[Any], bool] = field(default=lambda config: False, repr=False)
     causal: bool = True
+    mlp: MLPParts | None = field(default=None, repr=False)
 
     def layers(self, config: Any) -> int:
         """The number of layers of the model with this configuration."""
@@ -100,19 +120,56 @@ _BERT_SUMS = {
     "resid_post": "encoder.layer.{L}.output.LayerNorm:in",
 }
 
+_GPT2_MLP = MLPParts({"": "h.{L}.mlp.c_fc"}, "h.{L}.mlp.c_proj", before="h.{L}.ln_2")
+_GATED = {"gate": "layers.{L}.mlp.gate_proj", "up": "layers.{L}.mlp.up_proj"}
+_LLAMA_MLP = MLPParts(_GATED, "layers.{L}.mlp.down_proj", before="layers.{L}.post_attention_layernorm")
+_GEMMA_MLP = MLPParts(
+    _GATED,
+    "layers.{L}.mlp.down_proj",
+    before="layers.{L}.pre_feedforward_layernorm",
+    after="layers.{L}.post_feedforward_layernorm",
+)
+_GPT_NEOX_MLP = MLPParts(
+    {"": "layers.{L}.mlp.dense_h_to_4h"},
+    "layers.{L}.mlp.dense_4h_to_h",
+    before="layers.{L}.post_attention_layernorm",
+)
+_PHI_MLP = MLPParts({"": "layers.{L}.mlp.fc1"}, "layers.{L}.mlp.fc2", before="layers.{L}.input_layernorm")
+_BERT_MLP = MLPParts(
+    {"": "encoder.layer.{L}.intermediate.dense"},
+    "encoder.layer.{L}.output.dense",
+    streams=frozenset({"resid_mid"}),  # the stream that leaves a layer is normalised after the MLP's sum
+)
+
+
+def _inside(part: str, places: Mapping[str, str], mlp: MLPParts) -> tuple[dict[str, str], MLPParts]:
+    """The places, and the parts of the MLP, of a base model that is a part of another one."""
+
+    def inside(place: str) -> str:
+        return f"{part}.{place}"
+
+    reads = {name: inside(place) for name, place in mlp.reads.items()}
+    norms = {name: inside(place) for name in ("before", "after") if (place := getattr(mlp, name))}
+    return {kind: inside(place) for kind, place in places.items()}, replace(
+        mlp, reads=reads, writes=inside(mlp.writes), **norms
+    )
+
+
+# The larger Gemma 3 models see too; their text model is a part of the base model.
+_GEMMA_THAT_SEES, _GEMMA_THAT_SEES_MLP = _inside("language_model", _GEMMA, _GEMMA_MLP)
+
 for _family in (
-    Family("gpt2", _GPT2),
-    Family("gpt_neo", _GPT_NEO),
-    Family("gpt_neox", _GPT_NEOX, parallel=lambda config: config.use_parallel_residual),
-    Family("llama", _LLAMA),
-    Family("mistral", _LLAMA),
-    Family("qwen2", _LLAMA),
-    Family("qwen3", _LLAMA),
-    Family("gemma2", _GEMMA),
-    Family("gemma3_text", _GEMMA),
-    # The larger Gemma 3 models see too; their text model is a part of the base model.
-    Family("gemma3", {kind: f"language_model.{place}" for kind, place in _GEMMA.items()}),
-    Family("phi", _PHI, parallel=lambda config: True),
-    Family("bert", _BERT, transformer_lens=_BERT_SUMS, causal=False),
+    Family("gpt2", _GPT2, mlp=_GPT2_MLP),
+    Family("gpt_neo", _GPT_NEO, mlp=_GPT2_MLP),
+    Family("gpt_neox", _GPT_NEOX, parallel=lambda config: config.use_parallel_residual, mlp=_GPT_NEOX_MLP),
+    Family("llama", _LLAMA, mlp=_LLAMA_MLP),
+    Family("mistral", _LLAMA, mlp=_LLAMA_MLP),
+    Family("qwen2", _LLAMA, mlp=_LLAMA_MLP),
+    Family("qwen3", _LLAMA, mlp=_LLAMA_MLP),
+    Family("gemma2", _GEMMA, mlp=_GEMMA_MLP),
+    Family("gemma3_text", _GEMMA, mlp=_GEMMA_MLP),
+    Family("gemma3", _GEMMA_THAT_SEES, mlp=_GEMMA_THAT_SEES_MLP),
+    Family("phi", _PHI, parallel=lambda config: True, mlp=_PHI_MLP),
+    Family("bert", _BERT, transformer_lens=_BERT_SUMS, causal=False, mlp=_BERT_MLP),
 ):
     families.register(_family.name)(_family)

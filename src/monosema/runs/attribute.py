@@ -8,6 +8,7 @@ import torch
 
 from monosema.analysis.attribution import agreement, attribute, logit_of, loss_of, removal_of_each
 from monosema.analysis.tokens import token_strings
+from monosema.circuits import held_at
 from monosema.device import pick_device
 from monosema.errors import InputError
 from monosema.evaluation import Table
@@ -54,6 +55,7 @@ def attribute_folder(
     token: str | None = None,
     against: str | None = None,
     loss: bool = False,
+    held: bool = False,
     name: str | None = None,
     n: int = 20,
     model: str | None = None,
@@ -67,6 +69,7 @@ def attribute_folder(
         token: whose logit after the prompt is explained, less the mean of all logits; by default the likeliest.
         against: a token whose logit is taken off instead.
         loss: explain the prompt's own cross-entropy.
+        held: keep attention patterns and norms as they are on the prompt, in both kinds of effects.
         name: which of a run's dictionaries; by default the first.
         n: how many features, which are also removed, one at a time.
         model: another model.
@@ -92,6 +95,8 @@ def attribute_folder(
         measure = logit_of(own, other)
         rest = "the mean of all" if other is None else repr(_text(loaded, other))
         said = f"logit of {_text(loaded, own)!r} less {rest}"
+    if held:
+        loaded = held_at(loaded, ids)
     found = attribute(loaded, {chosen: dictionary}, ids, measure)[chosen]
     top = found.effects.abs().topk(min(n, len(found.effects))).indices
     removed = removal_of_each(loaded, dictionary, ids, measure, found, top)
@@ -134,8 +139,8 @@ def effects_table(found: Effects) -> Table:
     ]
     agreed = "" if found.agreement is None else f" Correlation of the two: {found.agreement:.3f}."
     note = (
-        f"What of the {found.measure} comes from each of the largest {len(rows)} of {found.active:,} active features of "
-        f"{found.dictionary}: to first order, and what is gone without the feature at that token.{agreed} What the "
+        f"What of the {found.measure} comes from each of the largest {len(rows)} of {found.active:,} active features "
+        f"of {found.dictionary}: to first order, and what is gone without the feature at that token.{agreed} What the "
         f"dictionary does not reconstruct: {found.error:+.3f}."
     )
     return Table(headers, rows, [note])

@@ -81,19 +81,20 @@ def write_folder_page(
     shown: int = SHOWN,
     **options: Any,
 ) -> Path:
-    """Writes the page of a dictionary, which lies in its folder unless another place is named; says where it is.
+    """Writes the page of a dictionary, and says where it is: in the folder named by `out`, or else in the dictionary's.
 
     Args:
         folder: a dictionary's folder or address, or a run's.
         features: which to show in full, as `parse_features` takes them; by default live ones, spread over densities.
-        page: the file.
+        page: the file, if it is to be elsewhere.
         name: which of a run's dictionaries; by default the first.
         shown: how many are shown in full, where none are named.
         options: those of `open_features`.
     """
     provider = provider_of(folder, name, alone=True, **options)
     chosen = spread(provider, shown) if features is None else parse_features(features, len(provider.store))
-    return write_page(page or provider.store.folder.parent / PAGE, provider, chosen)
+    out = options.get("out")
+    return write_page(page or (out or provider.store.folder.parent) / PAGE, provider, chosen)
 
 
 def serve_folder(

@@ -12,6 +12,7 @@ export function fillBar(bar, overview) {
   const places = [
     ["features", "Features"],
     overview.live && ["prompt", "Prompt"],
+    overview.steers && ["steer", "Steer"],
     overview.others.length > 0 && ["compare", "Compare"],
   ];
   const links = places

@@ -29,7 +29,7 @@ function choices({ others }) {
 }
 
 async function pairsView(name, overview) {
-  const { pairs } = await comparisonWith(name);
+  const { pairs, tokens } = await comparisonWith(name);
   const state = { sort: "cosine", descending: true, rows: pairs };
   const sortBy = (sort) => {
     state.descending = state.sort === sort ? !state.descending : sort !== "feature" && sort !== "other";
@@ -39,7 +39,7 @@ async function pairsView(name, overview) {
   };
   const table = new VirtualTable({
     label: "Pairs",
-    columns: () => pairColumns(overview, name, state, sortBy),
+    columns: () => pairColumns(overview, { name, tokens }, state, sortBy),
     href: (row) => address(["compare", name, state.rows[row].feature, state.rows[row].other]),
     scrolled: noteScrolled,
   });
@@ -67,7 +67,7 @@ function otherChoice(name, { others }) {
   return h("label", {}, "Compare with ", h("select", { onchange }, options));
 }
 
-function pairColumns({ dictionary, columns }, name, state, sortBy) {
+function pairColumns({ dictionary, columns }, { name, tokens }, state, sortBy) {
   const token = (text) => (text ? chip(text) : "–");
   const shown = [
     ["feature", dictionary, `A feature of ${dictionary}`, (pair) => String(pair.feature)],
@@ -78,7 +78,7 @@ function pairColumns({ dictionary, columns }, name, state, sortBy) {
     [
       "together",
       "Together",
-      "Correlation of their activations",
+      `Correlation of firing${tokens === null ? "" : `, on ${count(tokens)} tokens`}`,
       (pair) => (pair.together === null ? "–" : signed(pair.together)),
     ],
   ];

@@ -6,6 +6,7 @@ import { address, go } from "./router.js";
 const KEYS = [
   ["← →", "previous and next feature; within an example, previous and next token"],
   ["k j", "previous and next feature"],
+  ["s", "steer the model by the feature (on a served page)"],
   ["/", "search"],
   ["g", "go to a feature by its number"],
   ["b", "back to the table of all features"],

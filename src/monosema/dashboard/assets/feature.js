@@ -4,10 +4,12 @@ import { h } from "./dom.js";
 import { exampleGroups } from "./examples.js";
 import { histogram } from "./histogram.js";
 import { count, oneIn, percent, value } from "./numbers.js";
-import { headsPanel, logitsPanel, neuronsPanel, readsPanel, relatedPanels } from "./related.js";
+import { headsPanel, logitsPanel, neuronsPanels, readsPanel, relatedPanels } from "./related.js";
 import { address, amend, go, here } from "./router.js";
 import { neighbours } from "./sequence.js";
 import { effectsOf, featureOf, inFull, served, shownInFull } from "./store.js";
+import { steerAddress } from "./steers.js";
+import { stepper } from "./stepper.js";
 import { chip } from "./text.js";
 import { explain, hint } from "./tooltip.js";
 
@@ -23,6 +25,7 @@ export async function featureView({ parts, query }, overview) {
   const moves = { before: () => to(beside.before), after: () => to(beside.after) };
   const feature = inFull(index) ? await featureOf(index) : null;
   const later = served && overview.effects ? () => effectsOf(index) : null;
+  const steered = overview.steers ? steerAddress(index, overview) : null;
   const title = h("h1", {}, h("span", { class: "soft" }, "Feature "), `${index}`, chipOf(columns.token[index]));
   const body = feature
     ? featureArticle(feature, { columns, linked: true, mode: query.get("shade"), chosen: amendShade, later })
@@ -30,8 +33,8 @@ export async function featureView({ parts, query }, overview) {
   const { before, after } = moves;
   return {
     title: `Feature ${index}`,
-    element: h("div", { class: "view" }, h("div", { class: "top" }, title, stepper(beside, moves)), body),
-    keys: { ArrowLeft: before, k: before, ArrowRight: after, j: after },
+    element: h("div", { class: "view" }, h("div", { class: "top" }, title, stepper(beside, moves, steered)), body),
+    keys: { ArrowLeft: before, k: before, ArrowRight: after, j: after, ...(steered ? { s: () => go(steered) } : {}) },
   };
 }
 
@@ -48,24 +51,6 @@ function chipOf(token) {
     : null;
 }
 
-function stepper(beside, { before, after }) {
-  const button = (label, act, to) =>
-    h(
-      "button",
-      { type: "button", onclick: act, disabled: to === null, "aria-label": label, title: label },
-      label === "Previous feature" ? "←" : "→",
-    );
-  const place = beside.of && `${count(beside.place + 1)} of ${count(beside.of)}`;
-  const where = beside.list ? h("a", { href: beside.list }, `${place} listed`) : place && h("span", {}, place);
-  return h(
-    "nav",
-    { class: "stepper", "aria-label": "Features" },
-    where,
-    button("Previous feature", before, beside.before),
-    button("Next feature", after, beside.after),
-  );
-}
-
 /** All that is known of a feature, as wide as the place that it is put in. */
 export function featureArticle(feature, { columns, linked = false, mode = null, chosen = () => {}, later = null }) {
   let examples = exampleGroups(feature, { mode, chosen });
@@ -77,7 +62,7 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
     });
   }
   const figures = [histogram(feature, (i) => examples.reveal(i)), logitsPanel(feature), readsPanel(feature)];
-  const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanel(feature)];
+  const more = [headsPanel(feature), relatedPanels(feature, columns, linked), neuronsPanels(feature)];
   const silent = `It never fires on the store's ${count(feature.tokens)} tokens.`;
   const without = h("p", { class: "message" }, feature.activations ? "There are no examples of it." : silent);
   return h(

@@ -9,10 +9,11 @@ import { keysOfView, listen } from "./keys.js";
 import { promptView } from "./prompt.js";
 import { here, noteScrolled, scrolled } from "./router.js";
 import { searching, setSearchText } from "./search.js";
+import { steerView } from "./steer.js";
 import { overviewOf } from "./store.js";
 import { hideTip, watchTips } from "./tooltip.js";
 
-const VIEWS = { features: browse, feature: featureView, prompt: promptView, compare: compareView };
+const VIEWS = { features: browse, feature: featureView, prompt: promptView, compare: compareView, steer: steerView };
 const main = document.getElementById("main");
 let turn = 0;
 let shown = null;

@@ -45,8 +45,8 @@ export function readsPanel({ reads }) {
 export function relatedPanels(feature, columns, linked) {
   const lists = [
     ["Similar directions", "similar", "Cosine of the directions that the features write."],
-    ["Fire together", "together", "Correlation of activations, token by token."],
-    ["Fire apart", "apart", "The most negative correlations of activations: where the one fires, the other does not."],
+    ["Fire together", "together", "Correlation of firing, token by token."],
+    ["Fire apart", "apart", "The most negative correlations of firing: where the one fires, the other does not."],
   ];
   return lists.map(([title, key, meaning]) => {
     if (!feature[key].length) return null;
@@ -73,22 +73,18 @@ function folded(entries, options) {
   return [bars(entries.slice(0, SHOWN), options), more];
 }
 
-/** The neurons that the feature is made of. */
-export function neuronsPanel({ neurons }) {
-  if (!neurons.entries.length) return null;
-  const entry = ([index, weight, share]) => ({
-    label: [h("span", { class: "index" }, `${index}`), h("span", { class: "soft" }, signed(weight))],
-    amount: share,
-    tip: () => `Neuron ${index}: weight ${signed(weight)}, ${percent(share)} of the squared norm`,
+/** The neurons that the feature is made of, or the entries of its direction. */
+export function neuronsPanels({ neurons }) {
+  return neurons.map(({ title, label, meaning, entries }) => {
+    if (!entries.length) return null;
+    const same = entries.every(([, number, size]) => Math.abs(number) === size); // then it is written once
+    const entry = ([index, number, size]) => ({
+      label: [h("span", { class: "index" }, `${index}`), !same && h("span", { class: "soft" }, signed(number))],
+      amount: same ? number : size,
+    });
+    const heading = h("h2", {}, hint(title, meaning), h("small", {}, label));
+    return h("section", { class: "panel" }, heading, folded(entries.map(entry), { most: 1, sign: same }));
   });
-  const title = h("small", {}, neurons.label);
-  const meaning = "The largest entries of the feature's direction: index, weight, and share of the squared norm.";
-  return h(
-    "section",
-    { class: "panel" },
-    h("h2", {}, hint("Neurons", meaning), title),
-    folded(neurons.entries.map(entry), { most: 1 }),
-  );
 }
 
 /** How the feature is spread over attention heads. */

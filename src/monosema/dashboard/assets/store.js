@@ -39,8 +39,25 @@ export async function comparisonWith(name) {
 }
 
 export async function promptOf(text) {
-  const body = JSON.stringify({ text });
-  return ask("prompt", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  return send("prompt", { text });
+}
+
+/** What the model writes, with and without steering. */
+export async function steeredText(asked) {
+  return send("steer", asked);
+}
+
+/** What several strengths of a feature do. */
+export async function dosesOf(feature, strengths) {
+  return send("dose", { feature, strengths });
+}
+
+async function send(path, asked) {
+  return ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(asked),
+  });
 }
 
 /** The features whose tokens, examples or logits contain a text. */
