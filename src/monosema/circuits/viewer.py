@@ -58,7 +58,7 @@ def _node(own: DescribedNode, circuit: Circuit) -> dict[str, Any]:
     }
     names = {
         "feature": (f"{layer}_{node.index}_{at}", f"{layer}_{node.index}-0"),
-        "error": (f"error_{layer}_{at}", f"{layer}_error_{at}-0"),  # apart from a feature of layer 0
+        "error": (f"{node.site}_{layer}_{at}", f"{layer}_{node.site}_{at}-0"),
         "embedding": (f"E_{node.index}_{at}", f"E_{node.index}-{at}"),
         "logit": (f"{layer}_{node.index}_{at}", f"L_{node.index}-{at}"),
     }
