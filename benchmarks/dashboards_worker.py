@@ -169,7 +169,8 @@ def sae_dashboard(job: dict[str, Any]) -> Work:
 
 def _density(feature: Any) -> float:
     """The share of tokens that a feature fires on, which is in a title."""
-    return float(feature.acts_histogram_data.title.rpartition(" ")[2].rstrip("%")) / 100
+    title = feature.acts_histogram_data.title  # there is none of a feature that never fires
+    return float(title.rpartition(" ")[2].rstrip("%")) / 100 if title else 0.0
 
 
 LIBRARIES = {"ours": ours, "sd": sae_dashboard}
