@@ -1,0 +1,170 @@
+"""Descriptions without a judge: the best rule for each feature, scored where it was not learnt."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monosema.features.descriptions import Description
+from monosema.interpretation.examples import Examples, draw_examples
+from monosema.interpretation.rules import Rule
+from monosema.interpretation.scores import Detection, f1
+from monosema.interpretation.search import Search, SearchOptions
+from monosema.interpretation.text import Text
+
+if TYPE_CHECKING:
+    from monosema.features import FeatureStore
+
+BLOCK = 32
+"""Features whose activations are in memory at once."""
+RULES = "rules"
+"""The method of descriptions that are rules."""
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """How rules are found and scored."""
+
+    examples: int = 512
+    """Of each kind (activating, random, with the same token) and half, at most."""
+    least: int = 5
+    """Activations that a feature must have in either half."""
+    population: int = 2**16
+    """Held-out tokens that precision and recall are of, at most: whole contexts, spread over the half."""
+    seed: int = 0
+    search: SearchOptions = SearchOptions()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a rule on the held-out half."""
+
+    detection: Detection
+    random: Detection
+    """With random examples alone for those that do not fire."""
+    hard: Detection
+    """With those alone that have the same token."""
+    recall_by_quarter: tuple[float, ...]
+    """Of the activating examples from the weakest quarter to the strongest."""
+    precision: float | None
+    """Of all that are called firing among the held-out tokens; None where nothing is."""
+    recall: float
+    f1: float
+
+
+class Describer:
+    """Finds rules for the features of a store.
+
+    Args:
+        store: the features.
+        text: of the store, cut in two.
+        options: how.
+    """
+
+    def __init__(self, store: "FeatureStore", text: Text, options: RuleOptions = RuleOptions()):
+        self.store, self.text, self.options = store, text, options
+        self._population = _spread(text, options.population)
+        self._block = lru_cache(maxsize=1)(self._activations)
+
+    def descriptions(self, features: Iterable[int]) -> Iterator[Description]:
+        """The description of each feature that fires often enough in both halves."""
+        for feature in features:
+            found = self.describe(feature)
+            if found is not None:
+                yield found
+
+    def describe(self, feature: int) -> Description | None:
+        """One feature's rule with its scores; None where it fires too seldom."""
+        if self._too_few(feature):
+            return None
+        learnt = self.examples(feature, heldout=False)
+        rule = Search(self.text, learnt, self.options.search).rule()
+        judged = self.judge(rule, feature)
+        figures = {
+            "train": _detection(rule.holds(self.text, learnt.tokens), learnt).balanced_accuracy,
+            "random": judged.random.balanced_accuracy,
+            "hard": judged.hard.balanced_accuracy,
+            "recall_by_quarter": list(judged.recall_by_quarter),
+            "precision": judged.precision,
+            "recall": judged.recall,
+            "f1": judged.f1,
+            "activating": judged.detection.activating,
+            "others": judged.detection.others,
+        }
+        score, interval = judged.detection.balanced_accuracy, judged.detection.interval
+        return Description(feature, RULES, rule.words(self.text) or "no rule tells", score, interval, figures)
+
+    def active(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        """On which tokens it fires, and how strongly."""
+        return self._block(feature // BLOCK)[feature % BLOCK]
+
+    def _activations(self, block: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Those of some features that follow each other, which are read from the disk at once."""
+        first, last = block * BLOCK, min((block + 1) * BLOCK, len(self.store))
+        table = self.store.activations_between(first, last)
+        feature, context, position, value = (
+            table.column(name).to_numpy() for name in ("feature", "context", "position", "value")
+        )
+        tokens = context.astype(np.int64) * self.text.length + position
+        ends = np.searchsorted(feature, np.arange(first, last + 1))
+        return [(tokens[a:b], value[a:b]) for a, b in pairwise(ends.tolist())]
+
+    def rule(self, feature: int) -> Rule:
+        """The rule of a feature alone."""
+        return Search(self.text, self.examples(feature, heldout=False), self.options.search).rule()
+
+    def examples(self, feature: int, *, heldout: bool) -> Examples:
+        """What its rule is learnt from, or scored on."""
+        tokens, values = self.active(feature)
+        seed = self.options.seed * len(self.store) + feature
+        return draw_examples(
+            self.text, tokens, values, heldout=heldout, most=self.options.examples, seed=seed
+        )
+
+    def judge(self, rule: Rule, feature: int) -> Judged:
+        """How well a rule, its own or another, tells where a feature fires."""
+        examples = self.examples(feature, heldout=True)
+        called = rule.holds(self.text, examples.tokens)
+        none = np.zeros(0, np.int64)
+        alone = (Examples(examples.firing, examples.random, none), Examples(examples.firing, none, examples.hard))
+        firing = len(examples.firing)
+        kinds = np.split(called, [firing, firing + len(examples.random)])
+        quarters = [float(part.mean()) for part in np.array_split(kinds[0], min(4, firing))] if firing else []
+        return Judged(
+            _detection(called, examples),
+            _detection(np.concatenate(kinds[:2]), alone[0]),
+            _detection(np.concatenate([kinds[0], kinds[2]]), alone[1]),
+            tuple(quarters),
+            *self._population_figures(rule, feature),
+        )
+
+    def _population_figures(self, rule: Rule, feature: int) -> tuple[float | None, float, float]:
+        """Precision, recall and F1 on all held-out tokens."""
+        fires = np.zeros(len(self.text), dtype=bool)
+        fires[self.active(feature)[0]] = True
+        called, fires = rule.holds(self.text, self._population), fires[self._population]
+        hits, of_called, of_firing = int((called & fires).sum()), int(called.sum()), int(fires.sum())
+        precision = hits / of_called if of_called else None
+        return precision, hits / of_firing if of_firing else 0.0, f1(hits, of_called, of_firing)
+
+    def _too_few(self, feature: int) -> bool:
+        heldout = self.text.heldout[self.active(feature)[0]]
+        return min(int(heldout.sum()), int((~heldout).sum())) < self.options.least
+
+
+def _detection(called: np.ndarray, examples: Examples) -> Detection:
+    firing = len(examples.firing)
+    others = called[firing:]
+    return Detection(int(called[:firing].sum()), firing, int((~others).sum()), len(others))
+
+
+def _spread(text: Text, most: int) -> np.ndarray:
+    """Held-out tokens in contexts spread over the text, about as many as asked for at most."""
+    contexts = np.unique(np.flatnonzero(text.heldout) // text.length)
+    count = max(most // text.length, 1)
+    chosen = contexts[np.linspace(0, len(contexts) - 1, min(count, len(contexts))).round().astype(np.int64)]
+    tokens = (chosen[:, None] * text.length + np.arange(text.length)).ravel()
+    return tokens[text.heldout[tokens]]
