@@ -82,9 +82,10 @@ class Describer:
             return None
         learnt = self.examples(feature, heldout=False)
         rule = Search(self.text, learnt, self.options.search).rule()
-        judged = self.judge(rule, feature)
+        judged, firing = self.judge(rule, feature), len(learnt.firing)
+        called = rule.holds(self.text, learnt.tokens)
         figures = {
-            "train": _detection(rule.holds(self.text, learnt.tokens), learnt).balanced_accuracy,
+            "train": verdicts(called[:firing], called[firing:]).balanced_accuracy,
             "random": judged.random.balanced_accuracy,
             "hard": judged.hard.balanced_accuracy,
             "recall_by_quarter": list(judged.recall_by_quarter),
@@ -128,16 +129,13 @@ class Describer:
         """How well a rule, its own or another, tells where a feature fires."""
         examples = self.examples(feature, heldout=True)
         called = rule.holds(self.text, examples.tokens)
-        none = np.zeros(0, np.int64)
-        alone = (Examples(examples.firing, examples.random, none), Examples(examples.firing, none, examples.hard))
-        firing = len(examples.firing)
-        kinds = np.split(called, [firing, firing + len(examples.random)])
-        quarters = [float(part.mean()) for part in np.array_split(kinds[0], min(4, firing))] if firing else []
+        ends = np.cumsum([len(examples.firing), len(examples.random)])
+        firing, random, hard = np.split(called, ends)
         return Judged(
-            _detection(called, examples),
-            _detection(np.concatenate(kinds[:2]), alone[0]),
-            _detection(np.concatenate([kinds[0], kinds[2]]), alone[1]),
-            tuple(quarters),
+            verdicts(firing, np.concatenate([random, hard])),
+            verdicts(firing, random),
+            verdicts(firing, hard),
+            tuple(float(part.mean()) for part in np.array_split(firing, min(4, len(firing)) or 1)),
             *self._population_figures(rule, feature),
         )
 
@@ -155,10 +153,9 @@ class Describer:
         return min(int(heldout.sum()), int((~heldout).sum())) < self.options.least
 
 
-def _detection(called: np.ndarray, examples: Examples) -> Detection:
-    firing = len(examples.firing)
-    others = called[firing:]
-    return Detection(int(called[:firing].sum()), firing, int((~others).sum()), len(others))
+def verdicts(firing: np.ndarray, others: np.ndarray) -> Detection:
+    """What was called firing of the examples that are, and of those that are not."""
+    return Detection(int(firing.sum()), len(firing), int((~others).sum()), len(others))
 
 
 def _spread(text: Text, most: int) -> np.ndarray:

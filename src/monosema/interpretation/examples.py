@@ -16,6 +16,8 @@ class Examples:
 
     firing: np.ndarray
     """On which the feature fires, from the weakest activation to the strongest: as many of each quantile as of others."""
+    strength: np.ndarray
+    """How strongly on each, without a sign."""
     random: np.ndarray
     """Any on which it does not fire."""
     hard: np.ndarray
@@ -31,9 +33,10 @@ class Examples:
         """What each adds to the balanced accuracy, less 1/2, of a rule that calls it firing.
 
         Both classes have the same weight, and so have, among those that are not firing, the random and the hard ones.
+        Firing examples weigh as much as they are strong: the weakest activations are the least like the others.
         """
         kinds = [kind for kind in (self.random, self.hard) if len(kind)]
-        firing = np.full(len(self.firing), 0.5 / max(len(self.firing), 1))
+        firing = 0.5 * self.strength / max(self.strength.sum(), np.finfo(np.float64).tiny)
         return np.concatenate([firing, *(np.full(len(kind), -0.5 / len(kinds) / len(kind)) for kind in kinds)])
 
 
@@ -45,17 +48,18 @@ def draw_examples(
     Args:
         text: where it fires.
         tokens: on which it does, ascending.
-        values: how strongly.
+        values: how strongly; their signs are left out.
         heldout: from which half.
         most: of each of the three kinds.
         seed: of the draws.
         around: tokens before and after one on which it does not fire that must not fire either.
     """
     own = text.heldout[tokens] == heldout
+    values = np.abs(values.astype(np.float64))
     firing, strength = tokens[own], values[own]
     ranks = np.argsort(strength, kind="stable")
     spread = ranks[np.linspace(0, len(ranks) - 1, min(most, len(ranks))).round().astype(np.int64)]
-    chosen = firing[spread]
+    chosen, size = firing[spread], strength[spread]
     fires = np.zeros(len(text), dtype=bool)
     fires[tokens] = True
     if around:
@@ -69,7 +73,7 @@ def draw_examples(
         like = text.ids[rng.choice(chosen, TRIES * most)]
         begins, ends = np.searchsorted(ids, like, side="left"), np.searchsorted(ids, like, side="right")
         hard = _first(pool[begins + (rng.random(len(like)) * (ends - begins)).astype(np.int64)], fires, most)
-    return Examples(chosen, random, hard)
+    return Examples(chosen, size, random, hard)
 
 
 def _first(drawn: np.ndarray, fires: np.ndarray, most: int) -> np.ndarray:
