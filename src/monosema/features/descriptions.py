@@ -49,7 +49,9 @@ def read_descriptions(folder: Path) -> dict[int, list[Description]]:
         try:
             data = json.loads(line)
         except ValueError as error:
-            raise InputError(f"{path}, line {number}, is not JSON ({error})", hint="remove the file, and interpret again") from None
+            raise InputError(
+                f"{path}, line {number}, is not JSON ({error})", hint="remove the file, and interpret again"
+            ) from None
         description = from_dict(Description, data, f"{path}, line {number}")
         found.setdefault(description.feature, []).append(description)
     return found

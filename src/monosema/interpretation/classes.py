@@ -42,7 +42,10 @@ def members(texts: Sequence[str]) -> np.ndarray:
 
 def endings(texts: Sequence[str], letters: int = 2) -> tuple[np.ndarray, list[str]]:
     """The number of each text's ending in a list, and the list; −1 for texts of fewer letters than one more."""
-    own = [text[-letters:] if text.strip()[-letters - 1 :].isalpha() and len(text.strip()) > letters else "" for text in texts]
+    own = [
+        text[-letters:] if text.strip()[-letters - 1 :].isalpha() and len(text.strip()) > letters else ""
+        for text in texts
+    ]
     kinds = sorted(set(own) - {""})
     number = {ending: place for place, ending in enumerate(kinds)}
     return np.array([number.get(ending, -1) for ending in own], dtype=np.int64), kinds

@@ -1,25 +1,18 @@
 """Descriptions without a judge: the best rule for each feature, scored where it was not learnt."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from monosema.features.descriptions import Description
+from monosema.interpretation.activity import Activity
 from monosema.interpretation.examples import Examples, draw_examples
 from monosema.interpretation.rules import Rule
 from monosema.interpretation.scores import Detection, f1
 from monosema.interpretation.search import Search, SearchOptions
 from monosema.interpretation.text import Text
 
-if TYPE_CHECKING:
-    from monosema.features import FeatureStore
-
-BLOCK = 32
-"""Features whose activations are in memory at once."""
 RULES = "rules"
 """The method of descriptions that are rules."""
 
@@ -35,7 +28,7 @@ class RuleOptions:
     population: int = 2**16
     """Held-out tokens that precision and recall are of, at most: whole contexts, spread over the half."""
     seed: int = 0
-    search: SearchOptions = SearchOptions()
+    search: SearchOptions = field(default_factory=SearchOptions)
 
 
 @dataclass(frozen=True)
@@ -59,15 +52,13 @@ class Describer:
     """Finds rules for the features of a store.
 
     Args:
-        store: the features.
-        text: of the store, cut in two.
+        activity: of the features, on a text that is cut in two.
         options: how.
     """
 
-    def __init__(self, store: "FeatureStore", text: Text, options: RuleOptions = RuleOptions()):
-        self.store, self.text, self.options = store, text, options
-        self._population = _spread(text, options.population)
-        self._block = lru_cache(maxsize=1)(self._activations)
+    def __init__(self, activity: Activity, options: RuleOptions = RuleOptions()):
+        self.activity, self.text, self.options = activity, activity.text, options
+        self._population = _spread(self.text, options.population)
 
     def descriptions(self, features: Iterable[int]) -> Iterator[Description]:
         """The description of each feature that fires often enough in both halves."""
@@ -78,7 +69,7 @@ class Describer:
 
     def describe(self, feature: int) -> Description | None:
         """One feature's rule with its scores; None where it fires too seldom."""
-        if self._too_few(feature):
+        if not self.activity.in_both_halves(feature, self.options.least):
             return None
         learnt = self.examples(feature, heldout=False)
         rule = Search(self.text, learnt, self.options.search).rule()
@@ -98,32 +89,15 @@ class Describer:
         score, interval = judged.detection.balanced_accuracy, judged.detection.interval
         return Description(feature, RULES, rule.words(self.text) or "no rule tells", score, interval, figures)
 
-    def active(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
-        """On which tokens it fires, and how strongly."""
-        return self._block(feature // BLOCK)[feature % BLOCK]
-
-    def _activations(self, block: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Those of some features that follow each other, which are read from the disk at once."""
-        first, last = block * BLOCK, min((block + 1) * BLOCK, len(self.store))
-        table = self.store.activations_between(first, last)
-        feature, context, position, value = (
-            table.column(name).to_numpy() for name in ("feature", "context", "position", "value")
-        )
-        tokens = context.astype(np.int64) * self.text.length + position
-        ends = np.searchsorted(feature, np.arange(first, last + 1))
-        return [(tokens[a:b], value[a:b]) for a, b in pairwise(ends.tolist())]
-
     def rule(self, feature: int) -> Rule:
         """The rule of a feature alone."""
         return Search(self.text, self.examples(feature, heldout=False), self.options.search).rule()
 
     def examples(self, feature: int, *, heldout: bool) -> Examples:
         """What its rule is learnt from, or scored on."""
-        tokens, values = self.active(feature)
-        seed = self.options.seed * len(self.store) + feature
-        return draw_examples(
-            self.text, tokens, values, heldout=heldout, most=self.options.examples, seed=seed
-        )
+        tokens, values = self.activity.of(feature)
+        seed = self.options.seed * len(self.activity.store) + feature
+        return draw_examples(self.text, tokens, values, heldout=heldout, most=self.options.examples, seed=seed)
 
     def judge(self, rule: Rule, feature: int) -> Judged:
         """How well a rule, its own or another, tells where a feature fires."""
@@ -142,15 +116,11 @@ class Describer:
     def _population_figures(self, rule: Rule, feature: int) -> tuple[float | None, float, float]:
         """Precision, recall and F1 on all held-out tokens."""
         fires = np.zeros(len(self.text), dtype=bool)
-        fires[self.active(feature)[0]] = True
+        fires[self.activity.of(feature).tokens] = True
         called, fires = rule.holds(self.text, self._population), fires[self._population]
         hits, of_called, of_firing = int((called & fires).sum()), int(called.sum()), int(fires.sum())
         precision = hits / of_called if of_called else None
         return precision, hits / of_firing if of_firing else 0.0, f1(hits, of_called, of_firing)
-
-    def _too_few(self, feature: int) -> bool:
-        heldout = self.text.heldout[self.active(feature)[0]]
-        return min(int(heldout.sum()), int((~heldout).sum())) < self.options.least
 
 
 def verdicts(firing: np.ndarray, others: np.ndarray) -> Detection:

@@ -15,7 +15,7 @@ class Examples:
     """Tokens of one half of a text."""
 
     firing: np.ndarray
-    """On which the feature fires, from the weakest activation to the strongest: as many of each quantile as of others."""
+    """On which the feature fires, from the weakest activation to the strongest, of all quantiles alike."""
     strength: np.ndarray
     """How strongly on each, without a sign."""
     random: np.ndarray

@@ -1,4 +1,4 @@
-"""What rules may look at: for each token, numbers (ids of tokens, pairs of them, kinds) that a rule lists or leaves out.
+"""What rules may look at: numbers of each token (ids, pairs of them, kinds) that a rule lists, or leaves out.
 
 | family | what it looks at |
 | --- | --- |

@@ -23,7 +23,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """Clauses of conditions: a token is called firing if all conditions of one clause hold; without clauses, none is."""
+    """Clauses of conditions: a token is called firing if all conditions of one clause hold; without any, none is."""
 
     clauses: tuple[tuple[Condition, ...], ...]
 

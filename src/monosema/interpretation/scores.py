@@ -30,7 +30,7 @@ class Detection:
 
     @property
     def balanced_accuracy(self) -> float | None:
-        """The mean of the shares that were called right, of either kind; chance is 0.5. None where one kind is missing."""
+        """The mean of the shares of either kind that were called right: 0.5 by chance; None where a kind is missing."""
         if not (self.activating and self.others):
             return None
         return (self.hits / self.activating + self.rejected / self.others) / 2

@@ -1,12 +1,12 @@
 """Finding the rule that tells best where a feature fires.
 
-Each example has a weight, positive where the feature fires and negative where it does not, so that the sum of the weights
-of what a rule calls firing is its balanced accuracy less 1/2. The sum is one over examples: so the best list of a
-family's numbers is those with the largest sums of their own, and what two conditions do together is told by one of them
-with the other's examples alone.
+Each example has a weight, positive where the feature fires and negative where it does not, so that the sum over what a
+rule calls firing is its balanced accuracy less 1/2 (with strong activations counting for more). So the best list of a
+family's numbers is those with the largest sums of their own, and what a condition adds to others is told by the
+examples that these leave.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +27,7 @@ class SearchOptions:
     clauses: int = 2
     noise: float = 1.0
     """What a number that is listed must add, in units of √(2 ln m) standard deviations of what it would add by chance,
-    for a family of m numbers: so much the largest of m sums of nothing but noise is about (Donoho and Johnstone 1994)."""
+    for a family of m numbers: the largest of m sums of noise is about as large (Donoho and Johnstone 1994)."""
     condition: float = 0.02
     """What a further condition must add."""
     clause: float = 0.03
@@ -116,7 +116,7 @@ class Search:
             best = beam[0]
         return best
 
-    def _best(self, steps: Sequence[_Step]) -> list[_Step]:
+    def _best(self, steps: Iterable[_Step]) -> list[_Step]:
         return sorted(steps, key=lambda step: -step.gain)[: self.options.beam]
 
     def _further(self, step: _Step, weights: np.ndarray, *, negated: bool) -> Iterator[_Step]:

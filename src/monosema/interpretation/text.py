@@ -104,7 +104,9 @@ def dealt(owners: np.ndarray, what: str = "documents", seed: int = 0) -> np.ndar
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] > 0]
     if len(order) < 2:
-        raise InputError(f"a text of {len(order)} {what}", expected="two or more, to hold some out", hint="--split contexts")
+        raise InputError(
+            f"a text of {len(order)} {what}", expected="two or more, to hold some out", hint="--split contexts"
+        )
     draw = np.random.default_rng(seed).random(-(-len(order) // 2)) < 0.5
     chosen = np.stack([draw, ~draw], axis=1).ravel()[: len(order)]
     if not chosen.any() or chosen.all():  # an odd one at the end may leave a half without any
