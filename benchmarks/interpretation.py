@@ -2,10 +2,10 @@
 
     python benchmarks/interpretation.py runs/demo [--dictionary topk] [--json]
 
-Rules are found on half of the store's documents and scored on the other half (`monosema interpret`). Controls: the rule of
-another feature of the same dictionary; a dictionary with random directions in the place of the trained ones; and the
+Rules are found on half of the store's documents and scored on the other half (`monosema interpret`). Controls: the rule
+of another feature of the same dictionary; a dictionary with random directions in the place of the trained ones; and the
 channels of the hook point themselves, both signs of each, in units of their standard deviation. Both have the same
-activation function, as many active features, the same mean taken away, and the same text.
+activation function with the same k, the mean taken away, and the same text.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from monosema.runs.features import open_features
 FIGURES = ("random", "hard", "precision", "recall", "f1")
 GOOD = 0.8
 SHOWN = 12
+OF_CONTROLS = 1024  # features of a control, at most: they are alike
 
 
 def of_channels(d: int, scale: torch.Tensor, mean: torch.Tensor, site: str, k: int) -> Dictionary:
@@ -66,17 +67,9 @@ def moments(model: LoadedModel, text: str, length: int, site: str) -> tuple[torc
     return x.mean(0), x.std(0)
 
 
-def described(describer: Describer, width: int) -> tuple[list[Description], float]:
-    """Every feature's description, and the seconds that they took."""
-    begin = time.perf_counter()
-    found = list(describer.descriptions(range(width)))
-    return found, time.perf_counter() - begin
-
-
-def exchanged(describer: Describer, features: Sequence[int]) -> list[float]:
-    """The detection scores of each feature's rule on the feature after it, in an order drawn at random."""
-    order = np.random.default_rng(0).permutation(list(features)).tolist()
-    rules: dict[int, Rule] = {feature: describer.rule(feature) for feature in sorted(order)}
+def exchanged(describer: Describer, rules: dict[int, Rule]) -> list[float]:
+    """The detection scores of each feature's rule on the feature before it, in an order drawn at random."""
+    order = np.random.default_rng(0).permutation(list(rules)).tolist()
     others = {own: rules[other] for own, other in zip(order, [*order[1:], order[0]], strict=True)}
     found: list[Detection] = [describer.judge(others[feature], feature).detection for feature in sorted(order)]
     return [score for detection in found if (score := detection.balanced_accuracy) is not None]
@@ -120,9 +113,12 @@ def measure(folder: str, name: str | None) -> dict[str, Any]:
     assert isinstance(model, LoadedModel)
     assert text is not None
     describer = Describer(Activity(store, load_text(store)))
-    own, seconds = described(describer, spec.width)
-    result = {"trained": summary(own, spec.width) | {"seconds": round(seconds, 1)}, "examples": examples(own)}
-    result["rule_of_another_feature"] = spread(exchanged(describer, [d.feature for d in own]))
+    begin = time.process_time()
+    rules = {i: describer.rule(i) for i in range(spec.width) if describer.often_enough(i)}
+    own = [describer.description(rule, feature) for feature, rule in rules.items()]
+    seconds = round(time.process_time() - begin, 1)
+    result = {"trained": summary(own, spec.width) | {"cpu_seconds": seconds}, "examples": examples(own)}
+    result["rule_of_another_feature"] = spread(exchanged(describer, rules))
     mean, scale = moments(model, text, store.index.context, site)
     controls = {
         "random_directions": of_random(spec.d_in, spec.width, mean, site, k),
@@ -135,8 +131,9 @@ def measure(folder: str, name: str | None) -> dict[str, Any]:
             made: FeatureStore = build_features(
                 dictionary, model, contexts, place, tokens=store.index.tokens, text=text, name=control
             )
-            found, _ = described(Describer(Activity(made, load_text(made))), dictionary.spec.width)
-            result[control] = summary(found, dictionary.spec.width)
+            width = min(dictionary.spec.width, OF_CONTROLS)
+            found = list(Describer(Activity(made, load_text(made))).descriptions(range(width)))
+            result[control] = summary(found, width)
     return result
 
 

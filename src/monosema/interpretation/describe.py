@@ -68,11 +68,16 @@ class Describer:
                 yield found
 
     def describe(self, feature: int) -> Description | None:
-        """One feature's rule with its scores; None where it fires too seldom."""
-        if not self.activity.in_both_halves(feature, self.options.least):
-            return None
+        """One feature's rule in words, with its scores; None where it fires too seldom."""
+        return self.description(self.rule(feature), feature) if self.often_enough(feature) else None
+
+    def often_enough(self, feature: int) -> bool:
+        """Whether a feature fires often enough in both halves to be described."""
+        return self.activity.in_both_halves(feature, self.options.least)
+
+    def description(self, rule: Rule, feature: int) -> Description:
+        """A rule in words, with its scores on a feature."""
         learnt = self.examples(feature, heldout=False)
-        rule = Search(self.text, learnt, self.options.search).rule()
         judged, firing = self.judge(rule, feature), len(learnt.firing)
         called = rule.holds(self.text, learnt.tokens)
         figures = {
@@ -90,7 +95,7 @@ class Describer:
         return Description(feature, RULES, rule.words(self.text) or "no rule tells", score, interval, figures)
 
     def rule(self, feature: int) -> Rule:
-        """The rule of a feature alone."""
+        """The best rule for a feature that was found on the half that is learnt from."""
         return Search(self.text, self.examples(feature, heldout=False), self.options.search).rule()
 
     def examples(self, feature: int, *, heldout: bool) -> Examples:

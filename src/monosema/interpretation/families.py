@@ -43,6 +43,7 @@ class Family:
         phrase: what is said of a rule that lists `{}`.
         without: what is said of a rule that leaves `{}` out.
         listing: how many numbers a rule may list.
+        size: how many tokens a number stands for.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Family:
     phrase: str
     without: str
     listing: int = 8
+    size: int = 1
 
     def holds(self, text: Text, tokens: np.ndarray, listed: tuple[int, ...]) -> np.ndarray:
         """Whether a token has one of the numbers that are listed."""
@@ -190,8 +192,8 @@ _ALL = [
     Family("token", _beside(0), _token, "on {}", "but not on {}"),
     Family("ending", _endings, _ending, "on tokens that end in {}", "but not on tokens that end in {}"),
     Family("kind", _kinds(0), _kind, "on {}", "but not on {}", listing=2),
-    Family("pair", _run(2), _run_label(2), "at the end of {}", "but not at the end of {}"),
-    Family("triple", _run(3), _run_label(3), "at the end of {}", "but not at the end of {}"),
+    Family("pair", _run(2), _run_label(2), "at the end of {}", "but not at the end of {}", size=2),
+    Family("triple", _run(3), _run_label(3), "at the end of {}", "but not at the end of {}", size=3),
     Family("place", _places, _place, "{}", "but not {}", listing=1),
     Family("previous", _beside(-1), _token, "after {}", "but not after {}"),
     Family("kind_before", _kinds(-1), _kind, "after {}", "but not after {}", listing=2),

@@ -54,10 +54,9 @@ def _clause(clause: tuple[Condition, ...], text: Text) -> str:
 
 def _phrase(condition: Condition, text: Text) -> str:
     family = FAMILIES[condition.family]
-    if condition.family in ("pair", "triple") and len(condition.listed) == 1 and not condition.without:
-        size, base = {"pair": 2, "triple": 3}[condition.family], len(text.vocabulary)
-        (key,) = condition.listed
-        before = "".join(text.shown(key // base**back % base) for back in range(size - 1, 0, -1))
+    if family.size > 1 and len(condition.listed) == 1 and not condition.without:
+        (key,), base = condition.listed, len(text.vocabulary)
+        before = "".join(text.shown(key // base**back % base) for back in range(family.size - 1, 0, -1))
         return f"on {quoted(text.shown(key % base))} after {quoted(before)}"
     names = [family.label(text, key) for key in condition.listed]
     listed = ", ".join(names[:-1]) + (" or " if len(names) > 1 else "") + names[-1]

@@ -28,6 +28,8 @@ class SearchOptions:
     noise: float = 1.0
     """What a number that is listed must add, in units of √(2 ln m) standard deviations of what it would add by chance,
     for a family of m numbers: the largest of m sums of noise is about as large (Donoho and Johnstone 1994)."""
+    listed: float = 0.002
+    """What a number that is listed has to be worth when rules are compared; a pair of tokens counts twice, and so on."""
     condition: float = 0.02
     """What a further condition must add."""
     clause: float = 0.03
@@ -73,6 +75,11 @@ class _Step:
     gain: float
     """The weight of these."""
 
+    @property
+    def length(self) -> int:
+        """Tokens and kinds that it names."""
+        return sum(len(one.listed) * FAMILIES[one.family].size for one in self.conditions)
+
 
 class Search:
     """The search for one feature's rule.
@@ -117,7 +124,7 @@ class Search:
         return best
 
     def _best(self, steps: Iterable[_Step]) -> list[_Step]:
-        return sorted(steps, key=lambda step: -step.gain)[: self.options.beam]
+        return sorted(steps, key=lambda step: self.options.listed * step.length - step.gain)[: self.options.beam]
 
     def _further(self, step: _Step, weights: np.ndarray, *, negated: bool) -> Iterator[_Step]:
         """The step with one more condition, of each family that it has none of; or with one that must not hold."""

@@ -153,7 +153,7 @@ def dry_run(
             *texts,
             f"--- estimate\n{len(chosen):,} features: up to {questions:,.0f} questions, about "
             f"{characters / CHARACTERS:,.0f} tokens of prompts at {CHARACTERS} characters a token, and some "
-            f"{answers:,} of answers where the model does not think first. Features that fire too seldom are not asked about.",
+            f"{answers:,} of answers where the model does not think first. Features that fire too seldom are left out.",
         ]
     )
 
