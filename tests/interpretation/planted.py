@@ -60,11 +60,10 @@ def on_lines(ids: np.ndarray) -> np.ndarray:
     """On the lines that begin with " def"."""
     found = np.zeros(ids.shape, bool)
     for row, context in enumerate(ids.tolist()):
-        first = True
+        start = context[0]
         for place, word in enumerate(context):
-            start = context[place] if first else start
+            start = word if place and "\n" in WORDS[context[place - 1]] else start
             found[row, place] = start == WORDS.index(" def")
-            first = "\n" in WORDS[word]
     return found
 
 

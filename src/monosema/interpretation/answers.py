@@ -11,6 +11,9 @@ from typing import Any
 from monosema.config import from_dict
 from monosema.errors import InputError
 
+_BEGIN = b'{"asked": "'
+"""How each line begins."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -39,17 +42,23 @@ class AnswerCache:
             self._read(path.read_bytes())
 
     def _read(self, data: bytes) -> None:
-        whole, _, cut = data.rpartition(b"\n")
-        self._mend = bool(cut)
-        for number, line in enumerate(whole.splitlines(), 1):
-            asked, answer = self._entry(line, f"{self.path}, line {number}")
-            self._known[asked] = answer
+        self._mend = not data.endswith(b"\n") and bool(data)
+        for number, line in enumerate(data.split(b"\n"), 1):
+            found = self._entry(line, f"{self.path}, line {number}") if line else None
+            if found is not None:
+                self._known[found[0]] = found[1]
 
-    def _entry(self, line: bytes, where: str) -> tuple[str, Answer]:
+    def _entry(self, line: bytes, where: str) -> tuple[str, Answer] | None:
+        """What was asked and answered; None where the line was cut off, which then is no JSON."""
         try:
             entry = json.loads(line)
+        except ValueError:
+            if line.startswith(_BEGIN[: len(line)]):
+                return None
+            entry = None
+        try:
             return str(entry["asked"]), from_dict(Answer, entry["answer"], where)
-        except (ValueError, TypeError, KeyError):  # InputError is a ValueError
+        except (TypeError, KeyError, InputError):
             raise InputError(f"{where}, holds no answer", hint="remove the file, or the line") from None
 
     def __len__(self) -> int:

@@ -29,7 +29,7 @@ class SearchOptions:
     """What a number that is listed must add, in units of √(2 ln m) standard deviations of what it would add by chance,
     for a family of m numbers: the largest of m sums of noise is about as large (Donoho and Johnstone 1994)."""
     listed: float = 0.002
-    """What a number that is listed has to be worth when rules are compared; a pair of tokens counts twice, and so on."""
+    """What a number that is listed has to be worth when rules are compared; a pair of tokens counts twice."""
     condition: float = 0.02
     """What a further condition must add."""
     clause: float = 0.03
