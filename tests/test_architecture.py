@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"models", "activations", "dictionaries", "kernels"},
     "analysis": {"models", "activations", "dictionaries", "kernels", "evaluation"},
     "features": {"analysis", "evaluation", "activations", "dictionaries", "kernels", "models"},
+    "interpretation": {"features", "analysis"},
     "dashboard": {"features", "analysis", "activations", "dictionaries", "models"},
     "synthetic": set(),
     "planning": {"kernels"},

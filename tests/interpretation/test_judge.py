@@ -229,11 +229,13 @@ def test_verdicts_are_read_wherever_the_list_stands(words: str, verdicts: list[b
 @pytest.mark.parametrize(
     ("answer", "explanation"),
     [
-        ("thinking\nEXPLANATION: on `self`", "on `self"),
+        ("thinking\nEXPLANATION: on `self`", "on `self`"),
         ("**EXPLANATION:** after imports.", "after imports."),
         ("Explanation: one\nEXPLANATION:  two  words ", "two words"),
         ("EXPLANATION:", None),
-        ("EXPLANATION: \n", None),
+        ("EXPLANATION: \nmore", None),
+        ("EXPLANATION: **", None),
+        ("EXPLANATION: half \ud800", "half ?"),
         ("an explanation of it: none", None),
         ("", None),
     ],

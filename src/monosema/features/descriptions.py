@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monosema.analysis.render import one_line
 from monosema.config import from_dict
 from monosema.errors import InputError
 from monosema.files import write_text
@@ -29,11 +30,12 @@ class Description:
     """Further figures, by name."""
 
     def line(self) -> str:
-        """The description and its score in a line."""
+        """The description and its score in a line for a terminal."""
+        said = f"{one_line(self.text)}  ({one_line(self.method)}"
         if self.score is None or self.interval is None:
-            return f"{self.text}  ({self.method}; not scored)"
+            return f"{said}; not scored)"
         low, high = self.interval
-        return f"{self.text}  ({self.method}; score {self.score:.2f}, {low:.2f} to {high:.2f})"
+        return f"{said}; score {self.score:.2f}, {low:.2f} to {high:.2f})"
 
 
 def read_descriptions(folder: Path) -> dict[int, list[Description]]:
@@ -45,7 +47,8 @@ def read_descriptions(folder: Path) -> dict[int, list[Description]]:
     path, found = folder / DESCRIPTIONS, {}
     if not path.is_file():
         return {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # of which other line ends are no ends
+    for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
             data = json.loads(line)
         except ValueError as error:

@@ -52,13 +52,10 @@ class AnswerCache:
         """What was asked and answered; None where the line was cut off, which then is no JSON."""
         try:
             entry = json.loads(line)
-        except ValueError:
-            if line.startswith(_BEGIN[: len(line)]):
-                return None
-            entry = None
-        try:
             return str(entry["asked"]), from_dict(Answer, entry["answer"], where)
-        except (TypeError, KeyError, InputError):
+        except (ValueError, TypeError, KeyError) as error:
+            if isinstance(error, ValueError) and line.startswith(_BEGIN[: len(line)]) and not line.endswith(b"}"):
+                return None
             raise InputError(f"{where}, holds no answer", hint="remove the file, or the line") from None
 
     def __len__(self) -> int:

@@ -39,7 +39,7 @@ _FUZZ = (
     "are the right ones, 0 where they are not. Answer with nothing else."
 )
 _LIST = re.compile(r"\[[\s\d,]*\]")
-_EXPLANATION = re.compile(r"^\W*EXPLANATION\W*:\W*?\s*(\S.*)$", re.MULTILINE | re.IGNORECASE)
+_EXPLANATION = re.compile(r"^\W*EXPLANATION\W*?:[ \t*]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
 
 Messages = list[dict[str, str]]
 
@@ -70,8 +70,8 @@ def fuzz(explanation: str, passages: Sequence[str]) -> Messages:
 def explanation_in(answer: str) -> str | None:
     """The explanation that an answer ends with, on one line; None where there is none."""
     found = _EXPLANATION.findall(answer)
-    text = " ".join(found[-1].strip(' *`"').split()) if found else ""
-    return text or None
+    text = " ".join(found[-1].strip(" *").split()) if found else ""
+    return text.encode(errors="replace").decode() or None  # half a character cannot be written
 
 
 def verdicts_in(answer: str, count: int) -> list[bool] | None:

@@ -182,7 +182,7 @@ def feature_text(store: FeatureStore, feature: int, examples: int = 10) -> str:
         f"feature {feature}: fires on {100 * row.density:.4g} % of {store.index.counted:,} tokens "
         f"({row.activations:,}), mean {row.mean:.3g}, max {row.high:.3g}"
     ]
-    lines += [f"  {one_line(description.line())}" for description in store.descriptions(feature)]
+    lines += [f"  {description.line()}" for description in store.descriptions(feature)]
     for title, pairs in (("promotes", row.promotes), ("suppresses", row.suppresses)):
         if pairs:
             lines.append(f"  {title}: " + "  ".join(f"{one_line(p['text'])!r} {p['value']:+.2f}" for p in pairs))

@@ -10,6 +10,7 @@ import { neighbours } from "./sequence.js";
 import { effectsOf, featureOf, inFull, served, shownInFull } from "./store.js";
 import { chip } from "./text.js";
 import { explain, hint } from "./tooltip.js";
+import { describedBy } from "./words.js";
 
 /** The view at `#/feature/12`. */
 export async function featureView({ parts, query }, overview) {
@@ -84,6 +85,7 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
     "article",
     { class: "feature" },
     figuresOf(feature),
+    describedBy(feature),
     h(
       "div",
       { class: "sides" },
