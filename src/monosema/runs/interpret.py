@@ -39,6 +39,8 @@ GOOD = 0.8
 """Scores above this are counted."""
 SAMPLED = 20
 """Features whose questions an estimate is made from."""
+EXPLAINED, LISTED = 150, 15
+"""Tokens of an answer, about: an explanation with some words before it, and a list of verdicts."""
 CHARACTERS = 3.5
 """Of a token, about, in code and its prompts: for estimates before a model has counted."""
 
@@ -144,22 +146,19 @@ def dry_run(
         raise InputError(f"features {features}", expected="some that fire often enough in both halves of the text")
     sizes = [_size(case) for case in some]
     questions, characters = (sum(column) * len(chosen) / len(some) for column in zip(*sizes, strict=True))
-    answers = len(chosen) * (150 + 3 * (len(some[0].detection) + len(some[0].fuzzing)) * options.per_question)
-    first, placeholder = some[0], "(the explanation)"
-    shown = [first.explain, *(first.asked(placeholder)[i] for i in (0, len(first.detection)) if i < len(_all(first)))]
+    answers = EXPLAINED * len(chosen) + LISTED * questions
+    first = some[0]
+    asked = first.asked("(the explanation)")
+    shown = [first.explain, *asked[:1], *asked[len(first.detection) :][:1]]  # one question of each kind
     texts = [f"--- {turn['role']}\n{turn['content']}" for messages in shown for turn in messages]
     return "\n\n".join(
         [
             *texts,
             f"--- estimate\n{len(chosen):,} features: up to {questions:,.0f} questions, about "
             f"{characters / CHARACTERS:,.0f} tokens of prompts at {CHARACTERS} characters a token, and some "
-            f"{answers:,} of answers where the model does not think first. Features that fire too seldom are left out.",
+            f"{answers:,.0f} of answers where the model does not think first. Features that fire seldom are left out.",
         ]
     )
-
-
-def _all(case: Case) -> list[Any]:
-    return [*case.detection, *case.fuzzing]
 
 
 def _size(case: Case) -> tuple[int, int]:
@@ -206,6 +205,9 @@ def described_table(described: Described) -> Table:
     ):
         if any(name in d.figures for d in described.descriptions):
             columns[shown] = [d.figures.get(name) for d in described.descriptions]
+    quarters = [d.figures["recall_by_quarter"] for d in described.descriptions if d.figures.get("recall_by_quarter")]
+    if quarters:
+        columns["recall of the strongest quarter"] = [quarter[-1] for quarter in quarters]
     rows = [[name, *_spread([v for v in values if v is not None])] for name, values in columns.items()]
     return Table(headers, rows, list(_notes(described)))
 
