@@ -13,7 +13,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -111,19 +110,19 @@ def _window(reach: int, *, same_line: bool) -> Callable[[Text, np.ndarray], np.n
 def _kinds(offset: int) -> Callable[[Text, np.ndarray], np.ndarray]:
     def keys(text: Text, tokens: np.ndarray) -> np.ndarray:
         own = text.at(tokens, offset)
-        return np.where((own == MISSING)[:, None], MISSING, _members(text)[own])
+        return np.where((own == MISSING)[:, None], MISSING, text.kinds[own])
 
     return keys
 
 
 def _endings(text: Text, tokens: np.ndarray) -> np.ndarray:
-    return _ending_numbers(text)[0][text.ids[tokens]][:, None]
+    return text.endings[0][text.ids[tokens]][:, None]
 
 
 def _places(text: Text, tokens: np.ndarray) -> np.ndarray:
     within, own = tokens % text.length, text.at(tokens, 0)
-    before, letters = text.at(tokens, -1), _letters(text)
-    inside = (before != MISSING) & letters[1][before] & letters[0][own]
+    before, (begins, ends) = text.at(tokens, -1), text.word_edges
+    inside = (before != MISSING) & ends[before] & begins[own]
     again = (_window(WINDOW, same_line=False)(text, tokens) == own[:, None]).any(axis=1)
     there = (within == 0, within < 4, text.line_starts[tokens] == tokens, inside, again)
     return np.stack([np.where(holds, place, MISSING) for place, holds in enumerate(there)], axis=1)
@@ -131,49 +130,6 @@ def _places(text: Text, tokens: np.ndarray) -> np.ndarray:
 
 def _line(text: Text, tokens: np.ndarray) -> np.ndarray:
     return text.at(text.line_starts[tokens], 0)[:, None]
-
-
-# What follows is the same for all features of a text; a `Text` is told from others by itself, not by what it holds.
-class _Same:
-    """A text as a key of a cache."""
-
-    def __init__(self, text: Text):
-        self.text = text
-
-    def __hash__(self) -> int:
-        return id(self.text)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.text is self.text
-
-
-@lru_cache(maxsize=2)
-def _members_of(same: _Same) -> np.ndarray:
-    return classes.members(same.text.vocabulary)
-
-
-@lru_cache(maxsize=2)
-def _endings_of(same: _Same) -> tuple[np.ndarray, list[str]]:
-    return classes.endings(same.text.vocabulary)
-
-
-@lru_cache(maxsize=2)
-def _letters_of(same: _Same) -> np.ndarray:
-    sides = [(word[:1], word[-1:]) for word in same.text.vocabulary]
-    return np.array([[side.isalnum() or side == "_" for side in pair] for pair in sides]).T
-
-
-def _members(text: Text) -> np.ndarray:
-    return _members_of(_Same(text))
-
-
-def _ending_numbers(text: Text) -> tuple[np.ndarray, list[str]]:
-    return _endings_of(_Same(text))
-
-
-def _letters(text: Text) -> np.ndarray:
-    """Whether each id's text begins, and ends, with a letter, a digit or an underscore, `[2, ids]`."""
-    return _letters_of(_Same(text))
 
 
 def _kind(text: Text, key: int) -> str:
@@ -185,7 +141,7 @@ def _place(text: Text, key: int) -> str:
 
 
 def _ending(text: Text, key: int) -> str:
-    return quoted(_ending_numbers(text)[1][key])
+    return quoted(text.endings[1][key])
 
 
 _ALL = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from monosema.errors import InputError
+from monosema.interpretation.classes import endings, members
 
 if TYPE_CHECKING:
     from monosema.features import FeatureStore
@@ -50,6 +51,22 @@ class Text:
         places = np.arange(len(self.ids))
         behind = np.concatenate([[False], breaks[self.ids[:-1]]]) | (places % self.length == 0)
         return np.maximum.accumulate(np.where(behind, places, 0))
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """The classes of strings that each id is in, `[ids, classes]`, as `classes.members` has them."""
+        return members(self.vocabulary)
+
+    @cached_property
+    def endings(self) -> tuple[np.ndarray, list[str]]:
+        """The last letters of each id, as `classes.endings` has them."""
+        return endings(self.vocabulary)
+
+    @cached_property
+    def word_edges(self) -> np.ndarray:
+        """Whether each id's text begins, and ends, with a letter, a digit or an underscore, `[2, ids]`."""
+        edges = [(word[:1], word[-1:]) for word in self.vocabulary]
+        return np.array([[edge.isalnum() or edge == "_" for edge in pair] for pair in edges]).T
 
     @cached_property
     def halves(self) -> tuple[np.ndarray, np.ndarray]:
