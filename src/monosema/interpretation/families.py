@@ -43,6 +43,7 @@ class Family:
         without: what is said of a rule that leaves `{}` out.
         listing: how many numbers a rule may list.
         size: how many tokens a number stands for.
+        costs: how many tokens that are named a number is as long as, to a reader, if not `size`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Family:
     without: str
     listing: int = 8
     size: int = 1
+    costs: int | None = None
 
     def holds(self, text: Text, tokens: np.ndarray, listed: tuple[int, ...]) -> np.ndarray:
         """Whether a token has one of the numbers that are listed."""
@@ -146,7 +148,7 @@ def _ending(text: Text, key: int) -> str:
 
 _ALL = [
     Family("token", _beside(0), _token, "on {}", "but not on {}"),
-    Family("ending", _endings, _ending, "on tokens that end in {}", "but not on tokens that end in {}"),
+    Family("ending", _endings, _ending, "on tokens that end in {}", "but not on tokens that end in {}", costs=3),
     Family("kind", _kinds(0), _kind, "on {}", "but not on {}", listing=2),
     Family("pair", _run(2), _run_label(2), "at the end of {}", "but not at the end of {}", size=2),
     Family("triple", _run(3), _run_label(3), "at the end of {}", "but not at the end of {}", size=3),

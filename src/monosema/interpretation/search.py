@@ -77,8 +77,10 @@ class _Step:
 
     @property
     def length(self) -> int:
-        """Tokens and kinds that it names."""
-        return sum(len(one.listed) * FAMILIES[one.family].size for one in self.conditions)
+        """Tokens that it names, or as many as what it names is as long as."""
+        families = [FAMILIES[condition.family] for condition in self.conditions]
+        costs = [family.costs or family.size for family in families]
+        return sum(cost * len(condition.listed) for cost, condition in zip(costs, self.conditions, strict=True))
 
 
 class Search:
@@ -129,7 +131,8 @@ class Search:
     def _further(self, step: _Step, weights: np.ndarray, *, negated: bool) -> Iterator[_Step]:
         """The step with one more condition, of each family that it has none of; or with one that must not hold."""
         left = np.where(step.called, weights, 0.0)
-        for name in self._entries.keys() - {condition.family for condition in step.conditions}:
+        used = {condition.family for condition in step.conditions}
+        for name in (name for name in self._entries if name not in used):  # in their order, which settles ties
             for without in (False, True) if negated else (False,):
                 found = self._condition(name, -left if without else left, without=without)
                 if found is not None:
