@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"models", "activations", "dictionaries", "kernels"},
     "analysis": {"models", "activations", "dictionaries", "kernels", "evaluation"},
     "features": {"analysis", "evaluation", "activations", "dictionaries", "kernels", "models"},
+    "interpretation": {"features", "analysis"},
     "dashboard": {"features", "circuits", "analysis", "activations", "dictionaries", "models"},
     "circuits": {"analysis", "activations", "dictionaries", "kernels", "models"},
     "synthetic": set(),

@@ -17,7 +17,7 @@ HEAVY = (
 GROUND = ("torch", "numpy")
 ROOMS = (
     *("models", "activations", "kernels", "dictionaries", "formats", "hub", "recipes", "training", "evaluation"),
-    *("analysis", "synthetic", "planning", "tiny", "runs"),
+    *("analysis", "synthetic", "interpretation", "planning", "tiny", "runs"),
 )
 
 

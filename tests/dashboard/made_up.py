@@ -154,6 +154,7 @@ class MadeUp:
         counts = [round(density * self.tokens * 0.16 * math.exp(-step / 5.5)) for step in range(40)]
         return {
             "feature": i,
+            "descriptions": [{"text": f"on `{self.liked(i)[0]}`", "method": "rules", "score": 0.75}] if i % 5 else [],
             "density": density,
             "activations": round(density * self.tokens),
             "tokens": self.tokens,

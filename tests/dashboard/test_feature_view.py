@@ -169,6 +169,12 @@ def test_g_goes_to_a_number_and_question_mark_lists_the_keys(offline: str, watch
     until(page, "document.title === 'Feature 200'")
 
 
+def test_what_was_said_of_a_feature_stands_below_its_figures(offline: str, watched: Watched, provider: MadeUp):
+    page = watched.open(f"{offline}#/feature/12", READY)
+    (said,) = provider.feature(12)["descriptions"]
+    assert page.locator(".feature > .note").all_inner_texts() == [f"{said['text']} (rules, detection 0.75)"]
+
+
 def test_a_feature_that_the_file_lacks_shows_its_row(offline: str, watched: Watched, provider: MadeUp):
     page = watched.open(f"{offline}#/feature/13", ".message")
     assert "examples of 3 of 512 features" in page.inner_text(".message")

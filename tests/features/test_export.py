@@ -1,6 +1,7 @@
 """Stores in the forms of other tools hold what the stores hold, under the names that those tools give it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from monosema.features import FeatureStore
 from monosema.features import delphi as delphi_file
 from monosema.features import export as module
+from monosema.features.descriptions import Description, write_descriptions
 from monosema.features.export import EXPORTS
 from monosema.models import LoadedModel
 from tests.features.stores import LENGTH, WIDTH, built, signed
@@ -245,3 +247,23 @@ def test_several_hook_points_are_one_folder(store: FeatureStore, tmp_path: Path,
     monkeypatch.setitem(store.index.dictionary, "spec", {"reads": ["a/b", "c"]})
     EXPORTS["delphi"](store, tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["a_b & c"]
+
+
+def test_what_was_said_of_features_is_exported_beside_them(store: FeatureStore, tmp_path: Path):
+    copy = FeatureStore(shutil.copytree(store.folder, tmp_path / "store"))
+    said = [Description(3, "rules", "on `x`", 0.9, (0.8, 0.95)), Description(3, "judge", "an “x”", None)]
+    write_descriptions(copy.folder, said)
+    EXPORTS["neuronpedia"](copy, tmp_path / "out")
+    lines = (tmp_path / "out" / "explanations.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {
+            "modelId": store.index.model,
+            "layer": f"0-{store.index.dictionary['name']}",
+            "index": "3",
+            "description": text,
+            "explanationModelName": method,
+        }
+        for method, text in (("judge", "an “x”"), ("rules", "on `x`"))
+    ]
+    EXPORTS["neuronpedia"](store, tmp_path / "without")
+    assert not (tmp_path / "without" / "explanations.jsonl").exists()

@@ -141,10 +141,21 @@ class Group(TypedDict):
     examples: list[Example]
 
 
+class Words(TypedDict):
+    """A feature in words, and how well these tell where it fires."""
+
+    text: str
+    method: str
+    """What wrote it: rules, or the name of a language model."""
+    score: float | None
+    """Balanced accuracy of detection on held-out text; 0.5 is chance."""
+
+
 class Feature(TypedDict):
     """All that is known of a feature."""
 
     feature: int
+    descriptions: list[Words]
     density: float
     activations: int
     tokens: int

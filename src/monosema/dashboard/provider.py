@@ -119,6 +119,9 @@ class StoreProvider:
         edges = np.linspace(row.low, row.high, len(row.histogram) + 1) if row.activations else np.linspace(0, 1, 2)
         return {
             "feature": i,
+            "descriptions": [
+                {"text": d.text, "method": d.method, "score": d.score} for d in self.store.descriptions(i)
+            ],
             "density": row.density,
             "activations": row.activations,
             "tokens": self.store.index.counted,

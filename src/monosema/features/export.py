@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monosema.features.delphi import CONFIG, write_split
-from monosema.features.neuronpedia import BATCH, SKIPPED, feature_entries
+from monosema.features.neuronpedia import BATCH, EXPLANATIONS, SKIPPED, explanation_entries, feature_entries
 from monosema.files import folder_atomically, write_json
 from monosema.registry import Registry
 
@@ -70,7 +70,8 @@ def _delphi_config(store: "FeatureStore", splits: int) -> dict[str, Any]:
 def export_neuronpedia(store: "FeatureStore", folder: Path) -> None:
     """Batches of features as SAEDashboard writes them for Neuronpedia; features that never fire are listed beside them.
 
-    What the store does not know (aligned and correlated neurons, the histogram of logits) is an empty list.
+    Descriptions of features, where there are some, are a file of their own, in the form of Neuronpedia's exports. What
+    the store does not know (aligned and correlated neurons, the histogram of logits) is an empty list.
 
     Raises:
         OSError: it cannot be written, or something is at `folder`.
@@ -86,6 +87,10 @@ def export_neuronpedia(store: "FeatureStore", folder: Path) -> None:
         dead = np.setdiff1d(np.arange(index.width), live).tolist()
         skipped = {**named, "layer": str(named["layer"]), "log_sparsity": None, "skipped_indexes": dead}
         write_json(temporary / SKIPPED, skipped)
+        said = list(explanation_entries(store, live.tolist(), f"{named['layer']}-{named['sae_set']}"))
+        if said:
+            lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in said)
+            (temporary / EXPLANATIONS).write_text(lines, encoding="utf-8")
 
 
 def _layer(dictionary: dict[str, Any]) -> int:

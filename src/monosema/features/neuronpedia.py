@@ -1,6 +1,6 @@
 """Features as SAEDashboard's runner for Neuronpedia writes them (github.com/jbloomAus/SAEDashboard, release 0.8.0)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from monosema.features.store import Activations, Feature, FeatureStore, Place
 
-BATCH, SKIPPED = "batch-{}.json", "skipped_indexes.json"
+BATCH, SKIPPED, EXPLANATIONS = "batch-{}.json", "skipped_indexes.json", "explanations.jsonl"
 WINDOW = (64, 63)
 """Tokens of an example before and after its own, as far as the context goes: 128 in all, as many as SAEDashboard reads
 at once unless it is told otherwise."""
@@ -29,6 +29,25 @@ def feature_entries(store: "FeatureStore", features: Sequence[int]) -> list[dict
             own = [next(places) for _ in row.examples]
             entries.append(_entry(store, row, _examples(store, row, store.activations(row), own)))
     return entries
+
+
+def explanation_entries(store: "FeatureStore", features: Sequence[int], layer: str) -> Iterator[dict[str, Any]]:
+    """What has been said of some features in words, under the names of Neuronpedia's exports of explanations.
+
+    Args:
+        store: the features.
+        features: which.
+        layer: what Neuronpedia calls a dictionary of a model.
+    """
+    for feature in features:
+        for description in store.descriptions(feature):
+            yield {
+                "modelId": store.index.model,
+                "layer": layer,
+                "index": str(feature),
+                "description": description.text,
+                "explanationModelName": description.method,
+            }
 
 
 def _entry(store: "FeatureStore", row: "Feature", examples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from monosema.errors import InputError
+from monosema.features.descriptions import Description, read_descriptions
 from monosema.features.layout import ACTIVATIONS, FEATURES, HEADS, TOKENS, read_index
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ class FeatureStore:
         found = match_substring(self.table(["words"]).column(0), text, ignore_case=True)
         return np.flatnonzero(found.to_numpy())
 
+    def descriptions(self, feature: int) -> list[Description]:
+        """What has been said of a feature in words, by the name of what said it; see `monosema interpret`."""
+        return self._descriptions.get(feature, [])
+
     def activations(self, feature: Feature | int) -> Activations:
         """All activations of a feature."""
         row = feature if isinstance(feature, Feature) else self.feature(feature)
@@ -191,6 +196,10 @@ class FeatureStore:
         """The token ids of the text in order, some at a time."""
         for rows in self._tokens.iter_batches(columns=["id"]):
             yield rows.column(0).to_numpy()
+
+    @cached_property
+    def _descriptions(self) -> dict[int, list[Description]]:
+        return read_descriptions(self.folder)
 
     @cached_property
     def _features(self) -> "ParquetFile":

@@ -1,7 +1,7 @@
 """Feature stores of dictionaries that lie on disk: where they are, how they are made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,7 @@ def feature_values(store: FeatureStore, feature: int) -> dict[str, Any]:
     """What is known of a feature, as JSON values, the text around its examples among it."""
     row = store.feature(feature)
     values = {key: value for key, value in row.columns.items() if key not in ("words", "first_row")}
+    values["descriptions"] = [asdict(description) for description in store.descriptions(feature)]
     places = store.places([pick["token"] for pick in row.examples], *WINDOW)
     values["examples"] = [
         {**pick, "document": place.document, "context": place.context, "text": "".join(place.texts)}
@@ -181,6 +182,7 @@ def feature_text(store: FeatureStore, feature: int, examples: int = 10) -> str:
         f"feature {feature}: fires on {100 * row.density:.4g} % of {store.index.counted:,} tokens "
         f"({row.activations:,}), mean {row.mean:.3g}, max {row.high:.3g}"
     ]
+    lines += [f"  {description.line()}" for description in store.descriptions(feature)]
     for title, pairs in (("promotes", row.promotes), ("suppresses", row.suppresses)):
         if pairs:
             lines.append(f"  {title}: " + "  ".join(f"{one_line(p['text'])!r} {p['value']:+.2f}" for p in pairs))

@@ -12,6 +12,7 @@ import { steerAddress } from "./steers.js";
 import { stepper } from "./stepper.js";
 import { chip } from "./text.js";
 import { explain, hint } from "./tooltip.js";
+import { describedBy } from "./words.js";
 
 /** The view at `#/feature/12`. */
 export async function featureView({ parts, query }, overview) {
@@ -69,6 +70,7 @@ export function featureArticle(feature, { columns, linked = false, mode = null, 
     "article",
     { class: "feature" },
     figuresOf(feature),
+    describedBy(feature),
     h(
       "div",
       { class: "sides" },
