@@ -37,6 +37,10 @@ def texts(page: "Page", selector: str) -> list[str]:
     return page.locator(selector).all_text_contents()
 
 
+def heading(page: "Page") -> str:
+    return page.locator(".head h1").text_content() or ""
+
+
 def test_every_node_is_a_mark_and_every_edge_an_arrow(watched: Watched, address: str):
     page = watched.open(address, "svg .node")
     assert page.locator(".node").count() == 6
@@ -50,10 +54,10 @@ def test_a_chosen_node_shows_what_feeds_it_and_what_it_feeds(watched: Watched, a
     page = watched.open(address, "svg .node")
     page.locator(".node.feature").nth(1).click(force=True)
     until(page, "document.querySelector('h1.title, .head h1') !== null && location.hash === '#1'")
-    assert "high 9" in page.locator(".head h1").text_content()
+    assert "high 9" in heading(page)
     assert [text[:5] for text in texts(page, ".entries .size")] == ["+1.00", "+0.80"]
     page.locator(".entries .entry").first.click()
-    assert "low 7" in page.locator(".head h1").text_content()
+    assert "low 7" in heading(page)
     page.go_back()
     until(page, "document.querySelector('.head h1').textContent.includes('high 9')")
     page.keyboard.press("Escape")
@@ -62,10 +66,10 @@ def test_a_chosen_node_shows_what_feeds_it_and_what_it_feeds(watched: Watched, a
 
 def test_a_node_has_an_address_and_is_reached_by_arrow_keys(new_page: Callable[..., Watched], address: str):
     page = new_page().open(f"{address}#5", ".head h1")
-    assert "90.0" in page.locator(".head h1").text_content()
+    assert "90.0" in heading(page)
     page.keyboard.press("ArrowDown")
     until(page, "!document.querySelector('.head h1').textContent.includes('90.0')")
-    assert "missed" in page.locator(".head h1").text_content() or "high" in page.locator(".head h1").text_content()
+    assert "missed" in heading(page) or "high" in heading(page)
 
 
 def test_fewer_nodes_are_shown_at_a_smaller_share(watched: Watched, address: str):
