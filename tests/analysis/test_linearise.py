@@ -127,12 +127,14 @@ def test_through_a_norm_as_it_is_it_is_the_gradient(family: str):
 def test_a_fixed_scale_is_gamma_over_sigma():
     model = double("gpt_neox")
     _, own = feature_direction(made_for(model, "mlp_in.1"), model, IDS, POSITION, FEATURE)
-    x, norm = at(model, "resid_mid.1"), model.module.get_submodule("gpt_neox.layers.1.post_attention_layernorm")
+    layer: Any = model.module.get_submodule("gpt_neox.layers.1")
+    x, norm = at(model, "resid_mid.1"), layer.post_attention_layernorm
     scaled = own.vector * norm.weight.detach() / (x.var(correction=0) + norm.eps).sqrt()
     torch.testing.assert_close(through_norm(model, IDS, own).vector, scaled - scaled.mean())
     model = double("llama")
     _, own = feature_direction(made_for(model, "mlp_in.1"), model, IDS, POSITION, FEATURE)
-    x, norm = at(model, "resid_mid.1"), model.module.get_submodule("model.layers.1.post_attention_layernorm")
+    layer = model.module.get_submodule("model.layers.1")
+    x, norm = at(model, "resid_mid.1"), layer.post_attention_layernorm
     scale = (x.square().mean() + norm.variance_epsilon).sqrt()
     torch.testing.assert_close(through_norm(model, IDS, own).vector, own.vector * norm.weight.detach() / scale)
 
