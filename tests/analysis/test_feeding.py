@@ -11,11 +11,11 @@ from monosema.analysis.linearise import feature_direction, through_norm
 from monosema.analysis.pullback import Direction
 from monosema.dictionaries import Dictionary, JumpReLU, Spec, TopK
 from monosema.errors import InputError
-from monosema.models import LoadedModel, read
+from monosema.models import LoadedModel
 from tests.analysis.dictionaries import autoencoder, random_weights, transcoder
 from tests.analysis.test_linearise import FEATURE, IDS, POSITION, at, double, made_for
 from tests.evaluation.helpers import VOCABULARY, D, random_model
-from tests.models.tiny_families import build
+from tests.models.tiny_families import BUILDERS, build
 
 
 def direction_of(model: LoadedModel, point: str) -> Direction:
@@ -33,17 +33,21 @@ def test_tokens_are_those_of_the_product_with_all_embeddings(family: str):
     assert torch.equal(found.bottom_tokens[0], products.topk(5, largest=False).indices)
 
 
-def test_effective_embeddings_are_what_layer_0_makes_of_each_token_alone():
-    model = random_model()
-    found = effective_embeddings(model)
-    assert found.shape == (VOCABULARY, D)
-    for token in (0, 7, 49):
-        torch.testing.assert_close(
-            found[token], read(model, torch.tensor([[token]]), ["resid_post.0"])["resid_post.0"][0, 0]
-        )
+def test_effective_embeddings_are_those_and_what_the_first_mlp_makes_of_them():
+    model = double("gpt_neox")
+    module: Any = model.module
+    found, stored = effective_embeddings(model), module.get_input_embeddings().weight.detach()
+    layer = module.gpt_neox.layers[0]
+    torch.testing.assert_close(found, (stored + layer.mlp(layer.post_attention_layernorm(stored))).detach())
     direction = direction_of(model, "resid_post.1")
     top = de_embedding(model, direction, 3, effective=True)
     torch.testing.assert_close(top.top_values[0], (found @ direction.vector).topk(3).values)
+
+
+@pytest.mark.parametrize("family", list(BUILDERS))
+def test_they_are_there_in_every_family(family: str):
+    model = build(family)
+    assert effective_embeddings(model).shape == (64, 32)
 
 
 def test_only_directions_in_the_stream_have_tokens():

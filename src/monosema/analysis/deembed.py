@@ -10,7 +10,7 @@ from monosema.analysis.composition import TokensRead, embedding_weight, tokens_a
 from monosema.analysis.pullback import Direction
 from monosema.analysis.stream import STREAMS
 from monosema.errors import InputError
-from monosema.models import read
+from monosema.models import Replacement, read, replacing
 
 if TYPE_CHECKING:
     from monosema.models import LoadedModel
@@ -37,14 +37,15 @@ def de_embedding(model: "LoadedModel", direction: Direction, n: int = 10, *, eff
 
 
 def effective_embeddings(model: "LoadedModel") -> Float[Tensor, "vocabulary d_model"]:
-    """What the stream holds behind layer 0 when a token is all that the model reads: embeddings as later layers see it.
+    """What the stream holds of each token behind layer 0 when attention adds nothing there: for most models e + MLP(e).
 
-    Layer 0 works on the tokens as they come, and its MLP acts much like a second embedding; attention, which has
-    nothing else to look at here, attends to the token itself.
+    The first MLP works on the tokens as they come, and acts as a second embedding; later layers see both (Wang et al.
+    2022, arXiv 2211.00593). A token by itself has nothing to attend to but itself, as nowhere else in a text.
 
     Raises:
         InputError: the model's family is not known.
     """
     assert model.vocabulary is not None  # as it has hook points with short names
     ids = torch.arange(model.vocabulary).unsqueeze(1)
-    return torch.cat([read(model, part, ["resid_post.0"])["resid_post.0"][:, 0] for part in ids.split(_TOKENS)])
+    with replacing(model, [Replacement("attn_out.0", torch.zeros_like)]):
+        return torch.cat([read(model, part, ["resid_post.0"])["resid_post.0"][:, 0] for part in ids.split(_TOKENS)])

@@ -33,7 +33,7 @@ class Linearise:
     exact_norm: bool = False
     """Take exact gradients of norms before MLPs, in place of holding their scale fixed."""
     effective: bool = False
-    """Name directions by what layer 0 makes of each token, in place of the token's embedding."""
+    """Name directions by tokens' embeddings and what the first MLP adds to them, in place of embeddings alone."""
     top: int = 10
     """Heads, tokens and features to list."""
     tokens: int = TOKENS

@@ -83,7 +83,7 @@ def linearise_folder(
         through: what to go through from the stream on, as `way_back` takes it.
         earlier: another of the run's dictionaries, whose features feed this one.
         exact_norm: take exact gradients of norms, in place of holding their scale fixed.
-        effective: name directions by what layer 0 makes of each token, in place of its stored embedding.
+        effective: name directions by `effective_embeddings`, in place of those that are stored.
         tokens: of held-out text, to test the way on where the feature fires; 0 leaves the test out.
         text: another text to test on.
         model: another model.
