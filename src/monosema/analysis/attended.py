@@ -14,7 +14,7 @@ from torch import Tensor
 from monosema.analysis.attention import attention_at, attention_in
 from monosema.analysis.frozen import FrozenScales
 from monosema.analysis.linearise import layer_of
-from monosema.analysis.pullback import Direction, check_linear, dot, made, pulled_back, wide, with_zeros
+from monosema.analysis.pullback import Direction, check_linear, made, pulled_back, with_zeros
 from monosema.errors import InputError
 from monosema.models import read_from
 
@@ -81,7 +81,7 @@ def through_head(
     leaves: list[Tensor] = []
 
     def run(points: Sequence[str]) -> dict[str, Tensor]:
-        leaf, found = read_from(model, ids.expand(2, -1), start, points, lambda own: with_zeros(own, 1))
+        leaf, found = read_from(model, ids.expand(2, -1), start, points, with_zeros)
         leaves.append(leaf)
         return found
 
@@ -91,7 +91,7 @@ def through_head(
         given = pattern[0, head, source].detach() * (values[:, head, source] @ u)
         (gradient,) = torch.autograd.grad(given[0], leaves[0])
     vector, x = gradient[0, source], leaves[0][0, source].detach()
-    check_linear(model, given.detach(), dot(vector.to(wide(vector)), x), start, direction.point)
+    check_linear(model, given.detach(), vector, x, (start, direction.point))
     return made(direction, start, source, vector, x, "head")
 
 

@@ -134,8 +134,8 @@ def agreement(origin: Direction, direction: Direction, rows: Mapping[str, Float[
         direction: what it became through MLPs and norms.
         rows: activations at the hook points of both.
     """
-    truth = rows[origin.point].double().cpu() @ origin.vector.double()
-    linear = rows[direction.point].double().cpu() @ direction.vector.double()
+    truth = rows[origin.point].cpu().double() @ origin.vector.double()
+    linear = rows[direction.point].cpu().double() @ direction.vector.double()
     offset = origin.linear - direction.linear
     a, b = truth - truth.mean(), linear - linear.mean()
     if len(truth) < 2 or not a.any() or not b.any():

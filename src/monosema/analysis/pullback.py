@@ -66,13 +66,13 @@ def pulled_back(
     """
     with FrozenScales() if frozen else nullcontext():
         twice = ids.expand(1 + frozen, -1)
-        leaf, found = read_from(model, twice, start, [direction.point], lambda own: with_zeros(own, 1))
+        leaf, found = read_from(model, twice, start, [direction.point], with_zeros)
         ends = found[direction.point][:, direction.position]
         given = ends.to(wide(ends)) @ direction.vector.to(ends.device, wide(ends))
         (gradient,) = torch.autograd.grad(given[0], leaf)
     vector, x = gradient[0, direction.position], leaf[0, direction.position].detach()
     if frozen:
-        check_linear(model, given.detach(), dot(vector, x), start, direction.point)
+        check_linear(model, given.detach(), vector, x, (start, direction.point))
     return made(direction, start, direction.position, vector, x, via)
 
 
@@ -82,20 +82,27 @@ def made(origin: Direction, point: str, position: int, vector: Tensor, x: Tensor
     return Direction(point, position, vector.to(wide(vector)).cpu(), linear, origin.value - linear, via)
 
 
-def check_linear(model: "LoadedModel", given: Float[Tensor, " two"], linear: float, start: str, end: str) -> None:
-    """Refuses what differs from a linear function, `linear`, and its biases' part, the second of `given`."""
-    own, biases = given.double().tolist()
-    if abs(own - biases - linear) > tolerance(model) * (abs(own) + abs(biases) + abs(linear)):
+def check_linear(
+    model: "LoadedModel",
+    given: Float[Tensor, " two"],
+    vector: Float[Tensor, " d"],
+    x: Float[Tensor, " d"],
+    between: tuple[str, str],
+) -> None:
+    """Refuses what, the first of `given`, is not vector · x and the part of biases, the second of `given`."""
+    own, biases = given.cpu().double().tolist()
+    size = (vector.norm() * x.norm()).item()  # of what is added up in vector · x, which may be small itself
+    if abs(own - biases - dot(vector, x)) > tolerance(model) * (abs(own) + abs(biases) + size):
         raise InputError(
-            f"{model.name}, whose norm between {start} and {end} does not become linear when its scale is held fixed",
+            f"{model.name}, whose norm between {' and '.join(between)} does not become linear when its scale is held fixed",
             expected="a norm that divides by a root (sqrt, rsqrt), or layer_norm or rms_norm of PyTorch",
             hint="the exact gradient needs none of that (--exact-norm, frozen=False)",
         )
 
 
-def with_zeros(own: Float[Tensor, "batch position d"], first: int) -> Float[Tensor, "batch position d"]:
-    """Activations with zeros in all rows but the first ones."""
-    return torch.cat([own[:first], torch.zeros_like(own[first:])])
+def with_zeros(own: Float[Tensor, "batch position d"]) -> Float[Tensor, "batch position d"]:
+    """Activations with zeros in all rows but the first."""
+    return torch.cat([own[:1], torch.zeros_like(own[1:])])
 
 
 def tolerance(model: "LoadedModel") -> float:
@@ -105,7 +112,7 @@ def tolerance(model: "LoadedModel") -> float:
 
 def dot(one: Tensor, other: Tensor) -> float:
     """Their product, in float64."""
-    return (one.double().cpu() @ other.double().cpu()).item()
+    return (one.cpu().double() @ other.cpu().double()).item()
 
 
 def wide(x: Tensor) -> torch.dtype:

@@ -31,7 +31,8 @@ def stream_parts(model: "LoadedModel", ids: Int[Tensor, " position"], direction:
         InputError: the direction is elsewhere, or the model's stream is no sum (as where it is normalised, in BERT).
     """
     points = parts_before(direction)
-    rows = [x[0, direction.position].double() for x in read(model, ids[None], [*points, direction.point]).values()]
+    found = read(model, ids[None], [*points, direction.point]).values()
+    rows = [x[0, direction.position].cpu().double() for x in found]
     total, stream = torch.stack(rows[: len(points)]).sum(0), rows[-1]
     if (total - stream).norm() > tolerance(model) * stream.norm():
         raise InputError(
