@@ -94,7 +94,7 @@ def check_linear(
     size = (vector.norm() * x.norm()).item()  # of what is added up in vector · x, which may be small itself
     if abs(own - biases - dot(vector, x)) > tolerance(model) * (abs(own) + abs(biases) + size):
         raise InputError(
-            f"{model.name}, whose norm between {' and '.join(between)} does not become linear with its scale held fixed",
+            f"{model.name}, whose norm between {' and '.join(between)} does not become linear, its scale held fixed",
             expected="a norm that divides by a root (sqrt, rsqrt), or layer_norm or rms_norm of PyTorch",
             hint="the exact gradient needs none of that (--exact-norm, frozen=False)",
         )
