@@ -1,5 +1,7 @@
 """How a layer's attention attends: which positions each head looks at, and the values that it finds there."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -43,14 +45,28 @@ def attention_at(
     Raises:
         InputError: attention is computed in another way.
     """
+    return attention_in(model, point, partial(read, model, ids), positions)
+
+
+def attention_in(
+    model: "LoadedModel",
+    point: str,
+    run: Callable[[Sequence[str]], dict[str, Float[Tensor, "context position _"]]],
+    positions: Int[Tensor, " context"],
+) -> Attention:
+    """The same in a pass that `run` makes, which returns the activations at hook points; with their gradients, if any.
+
+    Raises:
+        InputError: attention is computed in another way.
+    """
     place = model.point(point)
     hooks = [f"{place.path.rpartition('.')[0]}.{name}" for name in ("hook_pattern", "hook_v")]
     if model.family is LENS and {*hooks} <= dict(model.module.named_modules()).keys():
-        pattern, values, z = read(model, ids, [*hooks, point]).values()
+        pattern, values, z = run([*hooks, point]).values()
         last = _Product(pattern, values.transpose(1, 2))
     else:
         with _Watch() as watch:
-            z = read(model, ids, [point])[point]
+            z = run([point])[point]
         last = watch.last
     own = z[torch.arange(len(z)), positions.to(z.device)]
     if last is not None:

@@ -139,16 +139,28 @@ def tokens_read(
     embeddings = _embeddings(dictionary, model)
     if embeddings is None:
         return None
-    _check_number(n, len(embeddings), "tokens at each end")
-    parts = []
-    for part in chosen.split(_at_once(len(embeddings))):
-        columns = encoder_columns(dictionary, part).to(embeddings.device)
-        products = torch.cat(
-            [columns @ rows.to(columns).mT for rows in embeddings.split(_at_once(columns.shape[1]))], 1
-        )
-        top, bottom = products.topk(n), products.topk(n, largest=False)
-        parts.append([x.cpu() for x in (top.indices, top.values, bottom.indices, bottom.values)])
+    chunks = chosen.split(_at_once(len(embeddings)))
+    parts = [vars(tokens_along(encoder_columns(dictionary, part), embeddings, n)).values() for part in chunks]
     return TokensRead(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def tokens_along(
+    vectors: Float[Tensor, "some d"], embeddings: Float[Tensor, "vocabulary d"], n: int = 10
+) -> TokensRead:
+    """The tokens whose embeddings have the largest and the smallest dot products with vectors.
+
+    Returns:
+        On the CPU, in float32 or better.
+
+    Raises:
+        InputError: `n` is not from 1 to the number of embeddings.
+    """
+    _check_number(n, len(embeddings), "tokens at each end")
+    vectors = vectors.to(embeddings.device)
+    products = torch.cat([vectors @ rows.to(vectors).mT for rows in embeddings.split(_at_once(vectors.shape[1]))], 1)
+    top, bottom = products.topk(n), products.topk(n, largest=False)
+    return TokensRead(*(x.cpu() for x in (top.indices, top.values, bottom.indices, bottom.values)))
 
 
 @torch.no_grad()
@@ -181,11 +193,12 @@ def _embeddings(dictionary: Dictionary, model: "Readable") -> Float[Tensor, "voc
     kinds = {kind_of(name, owner.module, owner.family) for name in parsed(point).names}
     if not kinds <= _READ:
         return None
-    weight = _embedding_weight(owner)
+    weight = embedding_weight(owner)
     return weight if weight.shape[1] == spec.d_in else None
 
 
-def _embedding_weight(model: "LoadedModel") -> Float[Tensor, "vocabulary d"]:
+def embedding_weight(model: "LoadedModel") -> Float[Tensor, "vocabulary d"]:
+    """The input embeddings as they are stored, of a model of a known family."""
     module: Any = model.module  # of a known family, as it has hook points with short names
     return (module.W_E if model.family is LENS else module.get_input_embeddings().weight).detach()
 

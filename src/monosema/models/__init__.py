@@ -3,6 +3,7 @@
 from monosema.models.blueprint import PassCost, blueprint, pass_cost
 from monosema.models.expressions import Expression, names_in, parsed
 from monosema.models.families import Family, families
+from monosema.models.gradients import read_from
 from monosema.models.hook_points import HookPoint
 from monosema.models.load import load_model
 from monosema.models.loaded import LoadedModel
@@ -31,6 +32,7 @@ __all__ = [
     "parsed",
     "pass_cost",
     "read",
+    "read_from",
     "replacing",
     "width_of",
     "written_at",

@@ -64,6 +64,16 @@ def kind_of(name: str, module: nn.Module, family: Family | None) -> str | None:
     Raises:
         InputError: there is no such place.
     """
+    found = place_of(name, module, family)
+    return None if found is None else found[0]
+
+
+def place_of(name: str, module: nn.Module, family: Family | None) -> tuple[str, int] | None:
+    """The kind of short name and the layer that a hook point of `module` has; None where it has none.
+
+    Raises:
+        InputError: there is no such place.
+    """
     point = replace(resolve(name, module, family), columns=None)
     if family is None:
         return None
@@ -71,7 +81,7 @@ def kind_of(name: str, module: nn.Module, family: Family | None) -> str | None:
     absent = {*KINDS} - {*family.templates} | ({"resid_mid"} if family.parallel(config) else set())
     kinds = [kind for kind in KINDS if kind not in absent]
     places = ((kind, layer) for kind in kinds for layer in range(family.layers(config)))
-    return next((kind for kind, layer in places if _place(name, kind, layer, module, family) == point), None)
+    return next(((kind, layer) for kind, layer in places if _place(name, kind, layer, module, family) == point), None)
 
 
 def _place(name: str, kind: str, layer: int, module: nn.Module, family: Family, *, lens: bool = False) -> HookPoint:

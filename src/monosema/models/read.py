@@ -45,24 +45,25 @@ def read(model: Readable, inputs: Tensor, points: Sequence[str]) -> dict[str, Fl
         wanted.setdefault(owner, {})[name] = owner.point(local)
     found: dict[str, Tensor] = {}
     for owner, own in wanted.items():
-        found |= _captured(owner, inputs, own)
+        with torch.no_grad():
+            found |= {name: activation.detach() for name, activation in captured(owner, inputs, own).items()}
     return {expression: parsed(expression).of(found) for expression in points}
 
 
-def _captured(model: LoadedModel, inputs: Tensor, wanted: Mapping[str, HookPoint]) -> dict[str, Tensor]:
-    """The activations at hook points of one model, in one pass."""
-    captured: dict[HookPoint, Tensor] = {}
+def captured(model: LoadedModel, inputs: Tensor, wanted: Mapping[str, HookPoint]) -> dict[str, Tensor]:
+    """The activations at hook points of one model, in one pass, with what gradients need where they are recorded."""
+    found: dict[HookPoint, Tensor] = {}
     missing = set(wanted.values())
 
     def capture(point: HookPoint, activation: Tensor) -> None:
         if point in missing:
             # A copy, because a model may go on to add to the tensor in place.
-            captured[point] = activation.detach().clone()
+            found[point] = activation.clone()
             missing.remove(point)
         if not missing:
             raise _AllCaptured
 
-    with torch.no_grad(), ExitStack() as hooks:
+    with ExitStack() as hooks:
         for point in set(wanted.values()):
             hooks.callback(attach(model.module, point, partial(capture, point)).remove)
         with suppress(_AllCaptured):
@@ -73,7 +74,7 @@ def _captured(model: LoadedModel, inputs: Tensor, wanted: Mapping[str, HookPoint
                 f"hook point {name!r} was not reached: {model.name} does not call the module '{point.path}'",
                 expected="a module that takes part in the forward pass of these inputs",
             )
-    return {name: captured[point] for name, point in wanted.items()}
+    return {name: found[point] for name, point in wanted.items()}
 
 
 def width_of(model: Readable, point: str, inputs: Tensor | None = None) -> int:
