@@ -16,6 +16,7 @@ from monosema.models import LoadedModel, load_model, read, width_of
 from tests.analysis.dictionaries import autoencoder, cross_layer, transcoder
 from tests.models.tiny_families import BUILDERS, build
 
+BLOCKS: dict[str, Any] = {"encoder": "block_diagonal", "decoder": "block_diagonal", "blocks": 4}
 IDS = [5, 17, 3, 40, 22, 9, 31]
 
 
@@ -105,6 +106,7 @@ def made_of(name: str, model: LoadedModel) -> dict[str, Dictionary]:
             "stream": calm(autoencoder("resid_post.0", d)),
             "attention": calm(autoencoder("attn_out.1", d)),
         },
+        "heads": lambda: {"heads": calm(autoencoder("attn_z.1", d, 24, **BLOCKS)), "0": transcoders(model)["0"]},
         "one layer": lambda: {"1": transcoders(model)["1"]},
         "gated": lambda: {name: _gated(made) for name, made in transcoders(model).items()},
     }
@@ -119,7 +121,7 @@ def _gated(made: Dictionary) -> Dictionary:
     return made
 
 
-@pytest.mark.parametrize("way", ["transcoders", "skips", "cross-layer", "autoencoders", "one layer", "gated"])
+@pytest.mark.parametrize("way", ["transcoders", "skips", "cross-layer", "autoencoders", "heads", "one layer", "gated"])
 def test_an_edge_is_what_taking_the_source_away_changes(way: str):
     model = double("gpt_neox")
     dictionaries = made_of(way, model)
@@ -173,7 +175,7 @@ def test_codes_are_the_edges_and_the_values_of_nodes_are_the_codes():
     for node in graph.nodes:
         if node.kind == "feature":
             codes = dictionaries[node.site].encode(x[f"mlp_in.{node.site}"][0])
-            assert float(codes[node.position, node.index]) == pytest.approx(node.value, rel=1e-6)
+            assert float(codes[node.position, node.index].detach()) == pytest.approx(node.value, rel=1e-6)
 
 
 def test_few_features_are_those_with_the_most_influence():
