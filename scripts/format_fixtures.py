@@ -78,6 +78,8 @@ def saelens(root: Path) -> None:
         sae.save_model(root / name)
         record(root / name, x, sae.encode(x), sae(x))
     trained_saelens(root)
+    pursuing_saelens(root)
+    whitened_saelens(root)
     old_saelens(root)
 
 
@@ -99,6 +101,50 @@ def trained_saelens(root: Path) -> None:
         sae.save_inference_model(folder)
         loaded, x = SAE.load_from_disk(folder), random(ROWS, D, seed=90)
         record(folder, x, loaded.encode(x), loaded(x))
+
+
+def pursuing_saelens(root: Path) -> None:
+    """Matching pursuit: rows that end at a repeat, at the residual, and after so many rounds; from unit directions."""
+    from sae_lens import SAE, registry
+
+    variants: dict[str, dict[str, Any]] = {
+        "matching_pursuit": {"residual_threshold": 0.6},
+        "matching_pursuit_rounds": {"max_iterations": 5, "residual_threshold": 0.0, "stop_on_duplicate_support": False},
+        "matching_pursuit_no_input_bias": {"apply_b_dec_to_input": False, "normalize_activations": "layer_norm"},
+    }
+    for name, options in variants.items():
+        sae_class, config_class = registry.get_sae_class("matching_pursuit")
+        sae = sae_class(config_class(d_in=D, d_sae=WIDTH, **options))
+        fill(sae)
+        sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
+        sae.save_model(root / name)
+        loaded, x = SAE.load_from_disk(root / name), random(2 * ROWS, D, seed=90)
+        record(root / name, x, loaded.encode(x), loaded(x))
+
+
+def whitened_saelens(root: Path) -> None:
+    """Checkpoints of training on whitened activations, and what the library makes of them at the end of training."""
+    from sae_lens import registry
+    from sae_lens.training.activation_scaler import ActivationScaler
+
+    for name, options in {
+        "standard": {"apply_b_dec_to_input": False},
+        "gated": {"apply_b_dec_to_input": False},
+        "topk": {"k": K, "rescale_acts_by_decoder_norm": True},
+    }.items():
+        sae_class, config_class = registry.get_sae_training_class(name)
+        config = config_class(d_in=D, d_sae=WIDTH, normalize_activations="covariance_whitening", **options)
+        sae, scaler, x = sae_class(config), ActivationScaler(), random(ROWS, D, seed=90)
+        fill(sae)
+        batches = iter(random(64, D, seed=seed) @ random(D, D) + 1 for seed in range(8))
+        scaler.estimate_whitening(D, batches, n_batches_for_norm_estimate=8)
+        folder = root / f"whitened_{name}"
+        sae.save_model(folder)
+        scaler.save(str(folder / "activation_scaler.json"))
+        whitening = scaler.whitening
+        sae.fold_activation_whitening(whitening.mean, whitening.matrix, whitening.inverse_matrix)
+        codes = sae.encode(x)
+        record(folder, x, codes, sae.decode(codes))
 
 
 def old_saelens(root: Path) -> None:

@@ -12,7 +12,7 @@ from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.formats import load, save_as
 from tests.formats.hostile import files_of, write
-from tests.formats.recorded import recorded
+from tests.formats.recorded import FIXTURES, recorded
 
 
 def changed(name: str, folder: Path, **config: Any) -> Path:
@@ -49,6 +49,50 @@ def test_the_factor_of_saelens_training_is_folded_into_the_weights(tmp_path: Pat
         f"saelens/{name}", tmp_path / "c", normalize_activations="expected_average_only_in", norm_scaling_factor=0.3
     )
     assert torch.equal(load(beside).W_enc, load(path).W_enc)
+
+
+def test_matching_pursuit_takes_raw_activations_as_saelens_has_it(tmp_path: Path):
+    """Directions stay, so that codes, bias and residual are those of training over the factor."""
+    x, scaled = recorded("saelens/matching_pursuit").x, load(changed("saelens/matching_pursuit", tmp_path / "a"))
+    path = changed(
+        "saelens/matching_pursuit",
+        tmp_path / "b",
+        normalize_activations="expected_average_only_in",
+        norm_scaling_factor=0.3,
+    )
+    raw = load(path)
+    assert torch.equal(raw.W_dec, scaled.W_dec)
+    torch.testing.assert_close(raw.encode(x), scaled.encode(x * 0.3) / 0.3)
+    torch.testing.assert_close(raw(x), scaled(x * 0.3) / 0.3)
+
+
+def test_matching_pursuit_without_an_input_bias_has_no_bias_at_all():
+    assert not load(FIXTURES / "saelens" / "matching_pursuit_no_input_bias").b_dec.any()
+
+
+def test_matching_pursuit_that_saelens_could_not_express_is_not_written(tmp_path: Path):
+    dictionary = load(FIXTURES / "saelens" / "matching_pursuit_no_input_bias")
+    dictionary.b_dec.data.fill_(1)
+    with pytest.raises(InputError, match="b_dec that is added alone"):
+        save_as(dictionary, tmp_path / "bias", "saelens")
+    dictionary.W_dec.data.mul_(2)
+    with pytest.raises(InputError, match="other directions than the decoder's"):
+        save_as(dictionary, tmp_path / "tied", "saelens")
+
+
+def test_whitening_that_nothing_says_is_refused(tmp_path: Path):
+    path = changed("saelens/whitened_standard", tmp_path)
+    (path / "activation_whitening.safetensors").unlink()
+    with pytest.raises(InputError, match=r"nothing says which.*activation_whitening\.safetensors.*to none"):
+        load(path)
+    for name in ("transcoder", "matching_pursuit"):
+        with pytest.raises(InputError, match=f"whitens no {name}"):
+            load(changed(f"saelens/{name}", tmp_path / name, normalize_activations="covariance_whitening"))
+
+
+def test_temporal_dictionaries_are_refused_with_the_reason(tmp_path: Path):
+    with pytest.raises(InputError, match=r"a temporal dictionary.*attention.*every token before"):
+        load(changed("saelens/standard", tmp_path, architecture="temporal"))
 
 
 @pytest.mark.parametrize(
