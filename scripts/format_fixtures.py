@@ -1,6 +1,7 @@
 """Makes the fixtures of tests/formats with the libraries themselves, and checks what monosema wrote for them.
 
-Runs in an environment of its own, which has sae-lens 6.54.12, dictionary-learning 0.1.0 and eai-sparsify 1.3.3:
+Runs in an environment of its own, with sae-lens 6.54.12, dictionary-learning 0.1.0, eai-sparsify 1.3.3 and
+circuit-tracer 0.5.0:
 
     peers/bin/python scripts/format_fixtures.py make tests/formats/fixtures
     peers/bin/python scripts/format_fixtures.py check FOLDER
@@ -273,6 +274,72 @@ def load_sparsify(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     return through_sparsify(SparseCoder.load_from_disk(folder), x)
 
 
+# circuit-tracer
+
+
+def traced(root: Path) -> None:
+    """Sets with one transcoder for each layer, in a folder and listed; and a cross-layer transcoder of three layers."""
+    from circuit_tracer.transcoder.activation_functions import JumpReLU
+    from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder, load_transcoder_set
+
+    lines = ["model_name: google/gemma-2-2b", "feature_input_hook: ln2.hook_normalized"]
+    lines += ["feature_output_hook: hook_mlp_out", "model_kind: transcoder_set"]
+    for name, files in {"set": ["layer_0", "layer_1"], "listed": ["early", "late"]}.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        paths = {layer: str(root / name / f"{file}.safetensors") for layer, file in enumerate(files)}
+        for layer, path in paths.items():
+            jump = JumpReLU(torch.zeros(WIDTH), 0.1)
+            made = SingleLayerTranscoder(D, WIDTH, jump, layer, skip_connection=layer == 1, dtype=torch.float32)
+            fill(made)
+            made.W_enc.mul_(layer + 1)
+            made.to_safetensors(path)
+        listed = [f"transcoders: [{', '.join(f'{file}.safetensors' for file in files)}]"] if name == "listed" else []
+        (root / name / "config.yaml").write_text("\n".join([*lines, *listed]) + "\n")
+        x = random(ROWS, D, seed=90)
+        for file, one in zip(files, load_transcoder_set(paths, "", "", "", device=torch.device("cpu")), strict=True):
+            record(root / name / f"{file}.safetensors", x, one.encode(x), one(x))
+    traced_across(root / "across")
+    traced_gemma(root.parent / "gemma_scope_2" / "clt")
+
+
+def traced_across(folder: Path) -> None:
+    from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder, load_clt
+
+    plain = {"dtype": torch.float32, "device": torch.device("cpu")}
+    made = CrossLayerTranscoder(3, WIDTH, D, "jump_relu", lazy_decoder=False, **plain)
+    fill(made)
+    made.to_safetensors(str(folder))
+    (folder / "config.yaml").write_text(
+        "model_name: google/gemma-2-2b\nmodel_kind: cross_layer_transcoder\n"
+        "feature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n"
+    )
+    loaded, x = load_clt(str(folder), **plain), random(ROWS, 3 * D, seed=90)
+    found = x.unflatten(1, (3, D)).transpose(0, 1)
+    codes, out = (t.transpose(0, 1).flatten(1) for t in (loaded.encode(found), loaded(found)))
+    record(folder, x, codes, out)
+
+
+def traced_gemma(folder: Path) -> None:
+    """Gemma Scope 2's cross-layer transcoder, as circuit-tracer reads it."""
+    from circuit_tracer.transcoder.cross_layer_transcoder import load_gemma_scope_2_clt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {layer: str(folder / f"params_layer_{layer}.safetensors") for layer in range(3)}
+    for layer, path in paths.items():
+        tensors = {"w_enc": random(D, WIDTH, seed=layer), "b_enc": random(WIDTH, seed=layer + 9) / 2}
+        tensors |= {"w_dec": random(WIDTH, 3, D, seed=layer) / 3, "b_dec": random(D, seed=layer + 19)}
+        tensors["w_dec"][:, :layer] = 0
+        tensors |= {"threshold": random(WIDTH, seed=layer + 29).abs()}
+        save_file({**tensors, "affine_skip_connection": random(D, D, seed=layer + 39)}, path)
+    # It reads the layers up to the last that it is given, and not that one.
+    clt = load_gemma_scope_2_clt({**paths, 3: paths[0]}, device=torch.device("cpu"), dtype=torch.float32)
+    x = random(ROWS, 3 * D, seed=90)
+    found = x.unflatten(1, (3, D)).transpose(0, 1)
+    codes = clt.encode(found)
+    out = clt.decode(codes, found)
+    record(folder, x, codes.transpose(0, 1).flatten(1), out.transpose(0, 1).flatten(1))
+
+
 # Formats whose library is not on PyPI: the equations of their documentation, in float64
 
 
@@ -473,6 +540,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "saelens": saelens,
     "dictionary_learning": dictionary_learning,
     "sparsify": sparsify,
+    "circuit_tracer": traced,
 }
 LOADERS = {"saelens": load_saelens, "dictionary_learning": load_dictionary_learning, "sparsify": load_sparsify}
 

@@ -38,7 +38,7 @@ def weights_of(name: str, files: Files) -> str:
     """The file with the encoder."""
     if (FIXTURES / name).is_file():
         return Path(name).name
-    beside = ("sparsity", "whitening")
+    beside = ("sparsity", "whitening", "W_dec_")
     return sorted(file for file in files if file.endswith(WEIGHTS) and not any(word in file for word in beside))[0]
 
 
