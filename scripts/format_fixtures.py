@@ -184,6 +184,59 @@ def old_saelens(root: Path) -> None:
         record(folder, x, sae.encode(x), sae(x))
 
 
+# Releases that SAELens has loaders for: written in their layout, read by its loaders
+
+
+def published(root: Path) -> None:
+    w = weights()
+    turned = {"W_enc": w["W_enc"].T.contiguous(), "W_dec": w["W_dec"].T.contiguous()}
+    biases = {"b_enc": w["b_enc"], "b_dec": w["b_dec"]}
+    folder = root / "qwen_scope" / f"SAE-Res-Qwen3-1.7B-Base-W32K-L0_{K}"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({**turned, **biases}, folder / "layer3.sae.pt")
+    through_loader("qwen_scope", folder, f"Qwen/{folder.name}", "layer3.sae.pt")
+
+    folder = root / "connor_rob"
+    folder.mkdir(exist_ok=True)
+    name, place = "gpt2-small_L0_Hcat_z_lr1.20e-03_v9", "blocks.0.attn.hook_z"
+    torch.save({"W_enc": w["W_enc"], "W_dec": w["W_dec"], **biases}, folder / f"{name}.pt")
+    config = {"act_size": D, "dict_size": WIDTH, "act_name": place, "model_name": "gpt2-small", "seq_len": 128}
+    (folder / f"{name}_cfg.json").write_text(json.dumps(config))
+    through_loader("connor_rob_hook_z", folder, "org/attn-saes", f"{name}.pt")
+
+    folder, norm, place = root / "llama_scope_r1" / "L15R", 5.5, "blocks.15.hook_resid_post"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"d_model": D, "expansion_factor": WIDTH // D, "act_fn": "jumprelu", "norm_activation": "dataset-wise"}
+    config |= {"hook_point_in": place, "hook_point_out": place, "sae_type": "sae"}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {"encoder.weight": turned["W_enc"], "encoder.bias": w["b_enc"], "decoder.weight": turned["W_dec"]}
+    tensors |= {"decoder.bias": w["b_dec"], "log_jumprelu_threshold": w["threshold"].log()}
+    tensors |= {f"dataset_average_activation_norm.{place}": torch.tensor(norm)}
+    save_file(tensors, folder / "sae_weights.safetensors")
+    through_loader("llama_scope_r1_distill", folder.parent, "org/llama-scope", "L15R", D**0.5 / norm)
+
+
+def through_loader(loader: str, root: Path, release: str, id: str, factor: float | None = None) -> None:
+    """Records what SAELens makes of local files, in place of those of the hub; the factor is in a list that it has."""
+    from sae_lens import SAE
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+
+    def fetch(repo_id: str, filename: str, subfolder: str = "", **options: Any) -> str:
+        return str(root / subfolder / filename)
+
+    def convert(cfg_overrides: dict[str, Any], **given: Any) -> Any:
+        sizes = {"d_in": D, "d_sae": WIDTH} if loader == "qwen_scope" else {}
+        return loaders.NAMED_PRETRAINED_SAE_LOADERS[loader](cfg_overrides={**cfg_overrides, **sizes}, **given)
+
+    loaders.hf_hub_download = fetch
+    sae = SAE.from_pretrained(release, id, converter=convert)
+    sae.turn_off_forward_pass_hook_z_reshaping()
+    if factor is not None:
+        sae.fold_activation_norm_scaling_factor(factor)
+    x = random(ROWS, D, seed=90)
+    record(root / id, x, sae.encode(x), sae(x))
+
+
 def load_saelens(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     from sae_lens import SAE
 
@@ -550,6 +603,7 @@ def make(root: Path) -> None:
         for name, maker in MAKERS.items():
             maker(root / name)
         documented(root)
+        published(root)
 
 
 def check(root: Path) -> None:

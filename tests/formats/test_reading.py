@@ -61,6 +61,9 @@ def place(dictionary: Dictionary) -> tuple[str | None, tuple[str, ...], tuple[st
         ("gemma_scope_2/resid_post", "google/gemma-3-1b-pt", "resid_post.7", None),
         ("gemma_scope_2/transcoder", "google/gemma-3-1b-pt", "mlp_in.7", "mlp_out.7"),
         ("llama_scope/L15R-8x", "meta-llama/Llama-3.1-8B", "blocks.15.hook_resid_post", None),
+        ("llama_scope_r1/L15R", None, "blocks.15.hook_resid_post", None),
+        ("connor_rob/gpt2-small_L0_Hcat_z_lr1.20e-03_v9.pt", "gpt2", "blocks.0.attn.hook_z", None),
+        ("qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer3.sae.pt", "Qwen/Qwen3-1.7B-Base", "resid_post.3", None),
         ("circuit_tracer/per_layer/layer_1.safetensors", "google/gemma-2-2b", "mlp_in.1", "mlp_out.1"),
     ],
 )

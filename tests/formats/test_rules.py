@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from monosema.dictionaries import Dictionary
+from monosema.dictionaries import Dictionary, JumpReLU
 from monosema.errors import InputError
 from monosema.formats import load, save_as
 from tests.formats.hostile import files_of, write
@@ -180,3 +180,37 @@ def test_a_transcoder_of_llama_scope_is_scaled_on_each_side_by_its_own_norm(tmp_
     assert found.spec.wiring == "transcoder"
     torch.testing.assert_close(found.encode(x), codes)
     torch.testing.assert_close(found(x), out * 2.0 / 5.5)
+
+
+def test_thresholds_of_codes_times_decoder_norms_are_divided_by_them(tmp_path: Path):
+    """As Language-Model-SAEs encodes: what is compared is the pre-activation times the norm, what is given is not."""
+    plain = load(changed("llama_scope_r1/L15R", tmp_path / "a"))
+    found = load(changed("llama_scope_r1/L15R", tmp_path / "b", sparsity_include_decoder_norm=True))
+    assert isinstance(plain.activation, JumpReLU)
+    x, _, _ = recorded("llama_scope_r1/L15R")
+    pre, norms = plain.preactivations(x), plain.decoder_norms() * 8**0.5 / 5.5  # as before the factor was folded
+    expected = pre.relu() * (pre * norms > plain.activation.threshold)
+    torch.testing.assert_close(found.encode(x), expected)
+    assert not torch.equal(found.encode(x), plain.encode(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"norm_activation": "token-wise"}, "expected dataset-wise"),
+        ({"act_fn": "topk"}, "expected jumprelu"),
+        ({"use_glu_encoder": True}, "use_glu_encoder = True"),
+        ({"hook_point_in": "blocks.1.hook_resid_post"}, r"no number as 'dataset_average_activation_norm\.blocks\.1\."),
+    ],
+)
+def test_what_llama_scope_r1_never_has_is_refused(tmp_path: Path, change: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        load(changed("llama_scope_r1/L15R", tmp_path, **change))
+
+
+def test_without_the_name_of_its_repository_qwen_scope_does_not_say_k(tmp_path: Path):
+    name = "qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer3.sae.pt"
+    (tmp_path / "layer3.sae.pt").write_bytes(files_of(name)["layer3.sae.pt"])
+    with pytest.raises(InputError, match=r"how many features .*such as SAE-Res-Qwen3"):
+        load(tmp_path / "layer3.sae.pt")
+    assert load(FIXTURES / name).activation.options() == {"k": 4}

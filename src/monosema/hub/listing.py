@@ -73,7 +73,8 @@ def files_at(api: Any, address: Address, commit: str) -> list[File]:
 
 def _beside(api: Any, address: Address, commit: str) -> list[Any]:
     folder, stem = PurePosixPath(address.path).parent, PurePosixPath(address.path).stem
-    wanted = [str(folder / name) for name in (*_BESIDE, f"{stem}_cfg.json")]
+    further = [stem.replace("W_enc_", "W_dec_") + ".safetensors"] if stem.startswith("W_enc_") else []
+    wanted = [str(folder / name) for name in (*_BESIDE, f"{stem}_cfg.json", *further)]
     return api.get_paths_info(address.repo, wanted, revision=commit)
 
 
