@@ -33,7 +33,9 @@ def load(path: Path) -> Dictionary:
     config, where = Config.read(path / CONFIG), path / WEIGHTS
     tensors = read_tensors(where)
     scale = _finetuned_scale(tensors, config, where)
-    if config.tied and "W_dec" in tensors:
+    if config.tied:
+        check_names(tensors, ["W_dec", "b_dec"], where)
+        check_tensor("W_dec", tensors["W_dec"], [config.width, config.values.whole("d_in")], where)
         tensors["W_enc"] = tensors["W_dec"].mT
     outline = Outline(
         config.spec(), config.activation(), config.layout(), config.options(), config.metadata(_density(path, config))
