@@ -39,7 +39,7 @@ class Metrics(Reconstruction, Sparsity, CrossEntropy):
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> "Metrics":
         """The metrics that `as_json` gave."""
-        parts = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+        parts: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in found.items()}
         if parts.get("sites") is not None:
             parts["sites"] = tuple(SiteMetrics(**one) for one in parts["sites"])
         return cls(**parts)
