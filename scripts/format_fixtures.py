@@ -1,6 +1,7 @@
 """Makes the fixtures of tests/formats with the libraries themselves, and checks what monosema wrote for them.
 
-Runs in an environment of its own, which has sae-lens 6.54.12, dictionary-learning 0.1.0 and eai-sparsify 1.3.3:
+Runs in an environment of its own, with sae-lens 6.54.12, dictionary-learning 0.1.0, eai-sparsify 1.3.3 and
+circuit-tracer 0.5.0:
 
     peers/bin/python scripts/format_fixtures.py make tests/formats/fixtures
     peers/bin/python scripts/format_fixtures.py check FOLDER
@@ -78,6 +79,8 @@ def saelens(root: Path) -> None:
         sae.save_model(root / name)
         record(root / name, x, sae.encode(x), sae(x))
     trained_saelens(root)
+    pursuing_saelens(root)
+    whitened_saelens(root)
     old_saelens(root)
 
 
@@ -99,6 +102,50 @@ def trained_saelens(root: Path) -> None:
         sae.save_inference_model(folder)
         loaded, x = SAE.load_from_disk(folder), random(ROWS, D, seed=90)
         record(folder, x, loaded.encode(x), loaded(x))
+
+
+def pursuing_saelens(root: Path) -> None:
+    """Matching pursuit: rows that end at a repeat, at the residual, and after so many rounds; from unit directions."""
+    from sae_lens import SAE, registry
+
+    variants: dict[str, dict[str, Any]] = {
+        "matching_pursuit": {"residual_threshold": 0.6},
+        "matching_pursuit_rounds": {"max_iterations": 5, "residual_threshold": 0.0, "stop_on_duplicate_support": False},
+        "matching_pursuit_no_input_bias": {"apply_b_dec_to_input": False, "normalize_activations": "layer_norm"},
+    }
+    for name, options in variants.items():
+        sae_class, config_class = registry.get_sae_class("matching_pursuit")
+        sae = sae_class(config_class(d_in=D, d_sae=WIDTH, **options))
+        fill(sae)
+        sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
+        sae.save_model(root / name)
+        loaded, x = SAE.load_from_disk(root / name), random(2 * ROWS, D, seed=90)
+        record(root / name, x, loaded.encode(x), loaded(x))
+
+
+def whitened_saelens(root: Path) -> None:
+    """Checkpoints of training on whitened activations, and what the library makes of them at the end of training."""
+    from sae_lens import registry
+    from sae_lens.training.activation_scaler import ActivationScaler
+
+    for name, options in {
+        "standard": {"apply_b_dec_to_input": False},
+        "gated": {"apply_b_dec_to_input": False},
+        "topk": {"k": K, "rescale_acts_by_decoder_norm": True},
+    }.items():
+        sae_class, config_class = registry.get_sae_training_class(name)
+        config = config_class(d_in=D, d_sae=WIDTH, normalize_activations="covariance_whitening", **options)
+        sae, scaler, x = sae_class(config), ActivationScaler(), random(ROWS, D, seed=90)
+        fill(sae)
+        batches = iter(random(64, D, seed=seed) @ random(D, D) + 1 for seed in range(8))
+        scaler.estimate_whitening(D, batches, n_batches_for_norm_estimate=8)
+        folder = root / f"whitened_{name}"
+        sae.save_model(folder)
+        scaler.save(str(folder / "activation_scaler.json"))
+        whitening = scaler.whitening
+        sae.fold_activation_whitening(whitening.mean, whitening.matrix, whitening.inverse_matrix)
+        codes = sae.encode(x)
+        record(folder, x, codes, sae.decode(codes))
 
 
 def old_saelens(root: Path) -> None:
@@ -135,6 +182,59 @@ def old_saelens(root: Path) -> None:
         sae, x = SAE.load_from_disk(folder), random(ROWS, D, seed=90)
         sae.turn_off_forward_pass_hook_z_reshaping()
         record(folder, x, sae.encode(x), sae(x))
+
+
+# Releases that SAELens has loaders for: written in their layout, read by its loaders
+
+
+def published(root: Path) -> None:
+    w = weights()
+    turned = {"W_enc": w["W_enc"].T.contiguous(), "W_dec": w["W_dec"].T.contiguous()}
+    biases = {"b_enc": w["b_enc"], "b_dec": w["b_dec"]}
+    folder = root / "qwen_scope" / f"SAE-Res-Qwen3-1.7B-Base-W32K-L0_{K}"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({**turned, **biases}, folder / "layer3.sae.pt")
+    through_loader("qwen_scope", folder, f"Qwen/{folder.name}", "layer3.sae.pt")
+
+    folder = root / "connor_rob"
+    folder.mkdir(exist_ok=True)
+    name, place = "gpt2-small_L0_Hcat_z_lr1.20e-03_v9", "blocks.0.attn.hook_z"
+    torch.save({"W_enc": w["W_enc"], "W_dec": w["W_dec"], **biases}, folder / f"{name}.pt")
+    config = {"act_size": D, "dict_size": WIDTH, "act_name": place, "model_name": "gpt2-small", "seq_len": 128}
+    (folder / f"{name}_cfg.json").write_text(json.dumps(config))
+    through_loader("connor_rob_hook_z", folder, "org/attn-saes", f"{name}.pt")
+
+    folder, norm, place = root / "llama_scope_r1" / "L15R", 5.5, "blocks.15.hook_resid_post"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"d_model": D, "expansion_factor": WIDTH // D, "act_fn": "jumprelu", "norm_activation": "dataset-wise"}
+    config |= {"hook_point_in": place, "hook_point_out": place, "sae_type": "sae"}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {"encoder.weight": turned["W_enc"], "encoder.bias": w["b_enc"], "decoder.weight": turned["W_dec"]}
+    tensors |= {"decoder.bias": w["b_dec"], "log_jumprelu_threshold": w["threshold"].log()}
+    tensors |= {f"dataset_average_activation_norm.{place}": torch.tensor(norm)}
+    save_file(tensors, folder / "sae_weights.safetensors")
+    through_loader("llama_scope_r1_distill", folder.parent, "org/llama-scope", "L15R", D**0.5 / norm)
+
+
+def through_loader(loader: str, root: Path, release: str, id: str, factor: float | None = None) -> None:
+    """Records what SAELens makes of local files, in place of those of the hub; the factor is in a list that it has."""
+    from sae_lens import SAE
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+
+    def fetch(repo_id: str, filename: str, subfolder: str = "", **options: Any) -> str:
+        return str(root / subfolder / filename)
+
+    def convert(cfg_overrides: dict[str, Any], **given: Any) -> Any:
+        sizes = {"d_in": D, "d_sae": WIDTH} if loader == "qwen_scope" else {}
+        return loaders.NAMED_PRETRAINED_SAE_LOADERS[loader](cfg_overrides={**cfg_overrides, **sizes}, **given)
+
+    loaders.hf_hub_download = fetch
+    sae = SAE.from_pretrained(release, id, converter=convert)
+    sae.turn_off_forward_pass_hook_z_reshaping()
+    if factor is not None:
+        sae.fold_activation_norm_scaling_factor(factor)
+    x = random(ROWS, D, seed=90)
+    record(root / id, x, sae.encode(x), sae(x))
 
 
 def load_saelens(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -225,6 +325,72 @@ def load_sparsify(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     from sparsify.sparse_coder import SparseCoder
 
     return through_sparsify(SparseCoder.load_from_disk(folder), x)
+
+
+# circuit-tracer
+
+
+def traced(root: Path) -> None:
+    """Sets with one transcoder for each layer, in a folder and listed; and a cross-layer transcoder of three layers."""
+    from circuit_tracer.transcoder.activation_functions import JumpReLU
+    from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder, load_transcoder_set
+
+    lines = ["model_name: google/gemma-2-2b", "feature_input_hook: ln2.hook_normalized"]
+    lines += ["feature_output_hook: hook_mlp_out", "model_kind: transcoder_set"]
+    for name, files in {"set": ["layer_0", "layer_1"], "listed": ["early", "late"]}.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        paths = {layer: str(root / name / f"{file}.safetensors") for layer, file in enumerate(files)}
+        for layer, path in paths.items():
+            jump = JumpReLU(torch.zeros(WIDTH), 0.1)
+            made = SingleLayerTranscoder(D, WIDTH, jump, layer, skip_connection=layer == 1, dtype=torch.float32)
+            fill(made)
+            made.W_enc.mul_(layer + 1)
+            made.to_safetensors(path)
+        listed = [f"transcoders: [{', '.join(f'{file}.safetensors' for file in files)}]"] if name == "listed" else []
+        (root / name / "config.yaml").write_text("\n".join([*lines, *listed]) + "\n")
+        x = random(ROWS, D, seed=90)
+        for file, one in zip(files, load_transcoder_set(paths, "", "", "", device=torch.device("cpu")), strict=True):
+            record(root / name / f"{file}.safetensors", x, one.encode(x), one(x))
+    traced_across(root / "across")
+    traced_gemma(root.parent / "gemma_scope_2" / "clt")
+
+
+def traced_across(folder: Path) -> None:
+    from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder, load_clt
+
+    plain = {"dtype": torch.float32, "device": torch.device("cpu")}
+    made = CrossLayerTranscoder(3, WIDTH, D, "jump_relu", lazy_decoder=False, **plain)
+    fill(made)
+    made.to_safetensors(str(folder))
+    (folder / "config.yaml").write_text(
+        "model_name: google/gemma-2-2b\nmodel_kind: cross_layer_transcoder\n"
+        "feature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n"
+    )
+    loaded, x = load_clt(str(folder), **plain), random(ROWS, 3 * D, seed=90)
+    found = x.unflatten(1, (3, D)).transpose(0, 1)
+    codes, out = (t.transpose(0, 1).flatten(1) for t in (loaded.encode(found), loaded(found)))
+    record(folder, x, codes, out)
+
+
+def traced_gemma(folder: Path) -> None:
+    """Gemma Scope 2's cross-layer transcoder, as circuit-tracer reads it."""
+    from circuit_tracer.transcoder.cross_layer_transcoder import load_gemma_scope_2_clt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {layer: str(folder / f"params_layer_{layer}.safetensors") for layer in range(3)}
+    for layer, path in paths.items():
+        tensors = {"w_enc": random(D, WIDTH, seed=layer), "b_enc": random(WIDTH, seed=layer + 9) / 2}
+        tensors |= {"w_dec": random(WIDTH, 3, D, seed=layer) / 3, "b_dec": random(D, seed=layer + 19)}
+        tensors["w_dec"][:, :layer] = 0
+        tensors |= {"threshold": random(WIDTH, seed=layer + 29).abs()}
+        save_file({**tensors, "affine_skip_connection": random(D, D, seed=layer + 39)}, path)
+    # It reads the layers up to the last that it is given, and not that one.
+    clt = load_gemma_scope_2_clt({**paths, 3: paths[0]}, device=torch.device("cpu"), dtype=torch.float32)
+    x = random(ROWS, 3 * D, seed=90)
+    found = x.unflatten(1, (3, D)).transpose(0, 1)
+    codes = clt.encode(found)
+    out = clt.decode(codes, found)
+    record(folder, x, codes.transpose(0, 1).flatten(1), out.transpose(0, 1).flatten(1))
 
 
 # Formats whose library is not on PyPI: the equations of their documentation, in float64
@@ -427,6 +593,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "saelens": saelens,
     "dictionary_learning": dictionary_learning,
     "sparsify": sparsify,
+    "circuit_tracer": traced,
 }
 LOADERS = {"saelens": load_saelens, "dictionary_learning": load_dictionary_learning, "sparsify": load_sparsify}
 
@@ -436,6 +603,7 @@ def make(root: Path) -> None:
         for name, maker in MAKERS.items():
             maker(root / name)
         documented(root)
+        published(root)
 
 
 def check(root: Path) -> None:

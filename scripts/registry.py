@@ -24,6 +24,9 @@ FORMATS = {
     "gemma_2_transcoder": "gemma_scope",
     "gemma_3": "gemma_scope_2",
     "llama_scope": "llama_scope",
+    "llama_scope_r1_distill": "llama_scope_r1",
+    "qwen_scope": "qwen_scope",
+    "connor_rob_hook_z": "connor_rob",
     "mwhanna_transcoder": "circuit_tracer",
     "goodfire": "linear_pair",
     "deepseek_r1": "linear_pair",
@@ -77,6 +80,10 @@ def width(release: str, repo: str, path: str) -> int | None:
     if found := re.search(r"width_(\d+)([km])|-w-(\d+)(k)|v5[-_](\d+)(k)", text):
         number, unit = [group for group in found.groups() if group]
         return THOUSANDS.get(number, int(number) * 1024) if unit == "k" else int(number) * 2**20
+    if found := re.search(r"-W(\d+)K-L0_", repo):
+        return int(found[1]) * 1024
+    if found := re.search(r"_ds(\d+)_", path):
+        return int(found[1])
     if found := re.search(r"Base-LX[ARM]-(\d+)x", repo):
         return 4096 * int(found[1])
     if found := re.search(r"hook_[a-z]+(?:_[a-z]+)*_(\d{3,})", path):

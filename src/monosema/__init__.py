@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from monosema.dictionaries import Dictionary, Spec, save
     from monosema.errors import InputError
     from monosema.evaluation import evaluate, evaluate_rows, splice
-    from monosema.formats import for_evaluators, load_all, save_as
-    from monosema.hub import load
+    from monosema.formats import for_evaluators, save_as
+    from monosema.hub import load, load_all
     from monosema.models import ModelPair, Replacement, load_model, read, replacing
     from monosema.recipes import Recipe
     from monosema.runs import DictionaryConfig, RunConfig, run
@@ -41,8 +41,8 @@ _ROOMS = {
     "dictionaries": ("Dictionary", "Spec", "save"),
     "errors": ("InputError",),
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
-    "formats": ("for_evaluators", "load_all", "save_as"),
-    "hub": ("load",),
+    "formats": ("for_evaluators", "save_as"),
+    "hub": ("load", "load_all"),
     "models": ("ModelPair", "Replacement", "load_model", "read", "replacing"),
     "recipes": ("Recipe",),
     "runs": ("DictionaryConfig", "RunConfig", "run"),

@@ -43,7 +43,7 @@ def test_every_dictionary_of_a_run_gets_a_folder(monosema: Command, tmp_path: Pa
 @pytest.mark.parametrize(
     ("source", "to", "message"),
     [
-        ("circuit_tracer/cross_layer", "saelens", "writes mlp_out.0 and mlp_out.1"),
+        ("circuit_tracer/cross_layer", "saelens", "reads mlp_in.0 and mlp_in.1"),
         ("circuit_tracer/per_layer", "sparsify", "sparsify has no relu"),
         ("saelens/standard", "openai", "is read, not written"),
         ("saelens/standard", "safelens", "did you mean saelens"),

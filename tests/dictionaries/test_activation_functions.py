@@ -40,7 +40,9 @@ def made(name: str, training: bool = True) -> ActivationFunction:
 
 
 def test_every_registered_function_is_tested_here():
-    assert set(ACTIVATIONS) == set(activation_functions)
+    searching = {name for name, function in activation_functions.items() if function.searches}
+    assert set(ACTIVATIONS) == set(activation_functions) - searching
+    assert searching == {"matching_pursuit"}  # tested on its own: it needs more than pre-activations
 
 
 @every_function

@@ -1,5 +1,7 @@
 """Measuring dictionaries that write several hook points: at each of them, at all at once, and in a running model."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Dictionary, ReLU, Spec
 from monosema.errors import InputError
-from monosema.evaluation import evaluate, evaluate_rows, evaluate_together, sites_table, splice, table_rows
+from monosema.evaluation import Metrics, evaluate, evaluate_rows, evaluate_together, sites_table, splice, table_rows
 from monosema.evaluation.cross_entropy import next_token_loss
 from monosema.models import read, replacing
 from tests.evaluation.helpers import SPECIAL, D, assert_same, random_contexts, random_model
@@ -88,6 +90,13 @@ def test_an_identity_recovers_everything_at_each_hook_point():
     for own in (found, *found.sites):
         assert own.fve == pytest.approx(1)
         assert own.ce_recovered == pytest.approx(1)
+
+
+def test_metrics_come_back_from_their_json():
+    found = evaluate({"crosscoder": crosscoder()}, MODEL, CONTEXTS)["crosscoder"].metrics
+    assert Metrics.from_json(json.loads(json.dumps(found.as_json()))) == found
+    blocks = replace(found, l0_per_block=(1.5, 2.0), sites=None)
+    assert Metrics.from_json(json.loads(json.dumps(blocks.as_json()))) == blocks
 
 
 def test_the_cut_into_batches_does_not_matter():

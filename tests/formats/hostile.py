@@ -40,12 +40,13 @@ def files_of(name: str) -> Files:
 
 def write(files: Files, name: str, folder: Path) -> Path:
     """Writes files where a fixture's would lie, and returns the path to load."""
-    root = folder / Path(name).name if (FIXTURES / name).is_dir() else folder
+    place = Path(name)  # of a file, its folder's name is kept: it may say what the file does not
+    root = folder / (place.name if (FIXTURES / name).is_dir() else place.parent.name)
     for relative, content in files.items():
         path = root / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return folder / Path(name).name
+    return root if (FIXTURES / name).is_dir() else root / place.name
 
 
 def damaged(files: Files, chance: random.Random) -> Files:

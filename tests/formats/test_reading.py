@@ -1,5 +1,6 @@
 """Dictionaries of other libraries compute here what they compute there."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,9 @@ def place(dictionary: Dictionary) -> tuple[str | None, tuple[str, ...], tuple[st
         ("gemma_scope_2/resid_post", "google/gemma-3-1b-pt", "resid_post.7", None),
         ("gemma_scope_2/transcoder", "google/gemma-3-1b-pt", "mlp_in.7", "mlp_out.7"),
         ("llama_scope/L15R-8x", "meta-llama/Llama-3.1-8B", "blocks.15.hook_resid_post", None),
+        ("llama_scope_r1/L15R", None, "blocks.15.hook_resid_post", None),
+        ("connor_rob/gpt2-small_L0_Hcat_z_lr1.20e-03_v9.pt", "gpt2", "blocks.0.attn.hook_z", None),
+        ("qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer3.sae.pt", "Qwen/Qwen3-1.7B-Base", "resid_post.3", None),
         ("circuit_tracer/per_layer/layer_1.safetensors", "google/gemma-2-2b", "mlp_in.1", "mlp_out.1"),
     ],
 )
@@ -114,15 +118,105 @@ def test_members_of_a_set_are_in_the_order_of_their_numbers(tmp_path: Path):
     assert list(load_all(tmp_path)) == ["layer_1", "layer_2", "layer_10"]
 
 
-def test_what_the_layers_of_a_cross_layer_transcoder_write_adds_up():
-    """At layer 1 the features of layers 0 and 1 add to each other, and to the bias and skip of layer 1."""
-    first, second = load_all(FIXTURES / "circuit_tracer" / "cross_layer").values()
-    x = recorded("circuit_tracer/cross_layer/W_enc_0.safetensors").x
-    assert first.spec.writes == ("mlp_out.0", "mlp_out.1")
-    assert second.spec.writes == ("mlp_out.1",)
-    at_one = first(x)[:, 8:] + second(x)
-    expected = first.encode(x) @ first.W_dec[:, 8:] + second(x)
-    torch.testing.assert_close(at_one, expected)
+def by_layers(folder: Path, x: Tensor, n: int, files: str) -> Tensor:
+    """What the layers of a cross-layer transcoder, read one by one, write together."""
+    total = torch.zeros_like(x)
+    for layer, part in enumerate(x.chunk(n, 1)):
+        total[:, layer * part.shape[1] :] += load(folder / files.format(layer))(part)
+    return total
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("circuit_tracer/cross_layer", "W_enc_{}.safetensors"),
+        ("circuit_tracer/across", "W_enc_{}.safetensors"),
+        ("gemma_scope_2/clt", "params_layer_{}.safetensors"),
+    ],
+)
+def test_a_cross_layer_transcoder_is_one_dictionary_and_its_layers_add_up_to_it(name: str, files: str):
+    whole = load(FIXTURES / name)
+    n = whole.spec.blocks
+    assert (whole.spec.encoder, whole.spec.decoder) == ("block_diagonal", "triangular")
+    assert whole.spec.writes == tuple(f"mlp_out.{layer}" for layer in range(n))
+    assert list(load_all(FIXTURES / name)) == [Path(name).name]
+    first = load(FIXTURES / name / files.format(0))
+    assert (first.spec.reads, first.spec.writes) == (whole.spec.reads[:1], whole.spec.writes)
+    x = torch.linspace(-3, 3, 5 * n * 8).reshape(n * 8, 5).T.contiguous()
+    close(whole(x), by_layers(FIXTURES / name, x, n, files))
+
+
+def test_a_list_of_transcoders_is_read_as_the_set_that_it_is(tmp_path: Path):
+    folder = FIXTURES / "circuit_tracer" / "listed"
+    every = load_all(folder)
+    assert list(every) == ["layer_0", "layer_1"]
+    for layer, file in enumerate(("early", "late")):
+        x, codes, out = recorded(f"circuit_tracer/listed/{file}.safetensors")
+        close(every[f"layer_{layer}"].encode(x), codes)
+        close(every[f"layer_{layer}"](x), out)
+        assert every[f"layer_{layer}"].spec.reads == (f"mlp_in.{layer}",)
+    with pytest.raises(InputError, match=r"holds 2 dictionaries: layer_0, layer_1.*early\.safetensors"):
+        load(folder)
+
+
+CONFIG = "model_name: google/gemma-2-2b\nfeature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n"
+
+
+def test_a_list_may_name_files_of_gemma_scope_at_any_place(tmp_path: Path):
+    places = [
+        FIXTURES / "gemma_scope" / "layer_20" / "params.npz",
+        FIXTURES / "gemma_scope_2" / "transcoder_affine" / "params.safetensors",
+    ]
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}transcoders: {[str(place) for place in places]}\n")
+    for layer, (dictionary, place) in enumerate(zip(load_all(tmp_path).values(), places, strict=True)):
+        assert torch.equal(dictionary.W_enc, load(place).W_enc)
+        assert (dictionary.spec.reads, dictionary.spec.writes) == ((f"resid_mid.{layer}",), (f"mlp_out.{layer}",))
+
+
+def test_a_list_of_the_layers_of_gemma_scopes_cross_layer_transcoder_is_one_dictionary(tmp_path: Path):
+    files = [str(FIXTURES / "gemma_scope_2" / "clt" / f"params_layer_{layer}.safetensors") for layer in range(3)]
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}model_kind: cross_layer_transcoder\ntranscoders: {files}\n")
+    dictionary, (x, codes, out) = load(tmp_path), recorded("gemma_scope_2/clt")
+    close(dictionary.encode(x), codes)
+    close(dictionary(x), out)
+    assert dictionary.spec.reads == ("resid_mid.0", "resid_mid.1", "resid_mid.2")
+    assert list(load_all(tmp_path)) == [tmp_path.name]
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("hf://org/repo/layer_0.safetensors?revision=main", r"lies at hf://org/repo/layer_0\.safetensors@main"),
+        ("no-such.safetensors", "no file .*no-such"),
+    ],
+)
+def test_what_a_list_names_and_is_not_here_is_said(tmp_path: Path, listed: str, message: str):
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}transcoders: ['{listed}']\n")
+    with pytest.raises(InputError, match=message):
+        load_all(tmp_path)
+
+
+@pytest.mark.parametrize("listed", ["7", "[]", "[1]", "[[x]]", "{a: b}", "['']"])
+def test_what_lists_something_else_is_refused(tmp_path: Path, listed: str):
+    (tmp_path / "config.yaml").write_text(f"{CONFIG}transcoders: {listed}\n")
+    with pytest.raises(InputError, match=r"transcoders = .*a list of paths and addresses"):
+        load_all(tmp_path)
+
+
+def test_a_cross_layer_transcoder_with_a_layer_missing_is_refused(tmp_path: Path):
+    for name in ("circuit_tracer/across", "gemma_scope_2/clt"):
+        for removed, message in ((1, "has the layers 0, 2"), (2, "write to 3 layers; expected 2")):
+            folder = shutil.copytree(FIXTURES / name, tmp_path / f"{removed}" / name)
+            for path in folder.glob(f"*_{removed}.safetensors"):
+                path.unlink()
+            with pytest.raises(InputError, match=message):
+                load(folder)
+
+
+def test_a_crosscoder_whose_files_look_alike_is_refused(tmp_path: Path):
+    folder = shutil.copytree(FIXTURES / "gemma_scope_2" / "clt", tmp_path / "crosscoder" / "layer_1_2_3")
+    with pytest.raises(InputError, match="a part of a crosscoder"):
+        load(folder)
 
 
 def test_a_checkpoint_is_read_with_the_configuration_above_it():

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from monosema.dictionaries import Dictionary
+from monosema.dictionaries import Dictionary, JumpReLU
 from monosema.errors import InputError
 from monosema.formats import load, save_as
 from tests.formats.hostile import files_of, write
-from tests.formats.recorded import recorded
+from tests.formats.recorded import FIXTURES, recorded
 
 
 def changed(name: str, folder: Path, **config: Any) -> Path:
@@ -49,6 +49,50 @@ def test_the_factor_of_saelens_training_is_folded_into_the_weights(tmp_path: Pat
         f"saelens/{name}", tmp_path / "c", normalize_activations="expected_average_only_in", norm_scaling_factor=0.3
     )
     assert torch.equal(load(beside).W_enc, load(path).W_enc)
+
+
+def test_matching_pursuit_takes_raw_activations_as_saelens_has_it(tmp_path: Path):
+    """Directions stay, so that codes, bias and residual are those of training over the factor."""
+    x, scaled = recorded("saelens/matching_pursuit").x, load(changed("saelens/matching_pursuit", tmp_path / "a"))
+    path = changed(
+        "saelens/matching_pursuit",
+        tmp_path / "b",
+        normalize_activations="expected_average_only_in",
+        norm_scaling_factor=0.3,
+    )
+    raw = load(path)
+    assert torch.equal(raw.W_dec, scaled.W_dec)
+    torch.testing.assert_close(raw.encode(x), scaled.encode(x * 0.3) / 0.3)
+    torch.testing.assert_close(raw(x), scaled(x * 0.3) / 0.3)
+
+
+def test_matching_pursuit_without_an_input_bias_has_no_bias_at_all():
+    assert not load(FIXTURES / "saelens" / "matching_pursuit_no_input_bias").b_dec.any()
+
+
+def test_matching_pursuit_that_saelens_could_not_express_is_not_written(tmp_path: Path):
+    dictionary = load(FIXTURES / "saelens" / "matching_pursuit_no_input_bias")
+    dictionary.b_dec.data.fill_(1)
+    with pytest.raises(InputError, match="b_dec that is added alone"):
+        save_as(dictionary, tmp_path / "bias", "saelens")
+    dictionary.W_dec.data.mul_(2)
+    with pytest.raises(InputError, match="other directions than the decoder's"):
+        save_as(dictionary, tmp_path / "tied", "saelens")
+
+
+def test_whitening_that_nothing_says_is_refused(tmp_path: Path):
+    path = changed("saelens/whitened_standard", tmp_path)
+    (path / "activation_whitening.safetensors").unlink()
+    with pytest.raises(InputError, match=r"nothing says which.*activation_whitening\.safetensors.*to none"):
+        load(path)
+    for name in ("transcoder", "matching_pursuit"):
+        with pytest.raises(InputError, match=f"whitens no {name}"):
+            load(changed(f"saelens/{name}", tmp_path / name, normalize_activations="covariance_whitening"))
+
+
+def test_temporal_dictionaries_are_refused_with_the_reason(tmp_path: Path):
+    with pytest.raises(InputError, match=r"a temporal dictionary.*attention.*every token before"):
+        load(changed("saelens/standard", tmp_path, architecture="temporal"))
 
 
 @pytest.mark.parametrize(
@@ -136,3 +180,37 @@ def test_a_transcoder_of_llama_scope_is_scaled_on_each_side_by_its_own_norm(tmp_
     assert found.spec.wiring == "transcoder"
     torch.testing.assert_close(found.encode(x), codes)
     torch.testing.assert_close(found(x), out * 2.0 / 5.5)
+
+
+def test_thresholds_of_codes_times_decoder_norms_are_divided_by_them(tmp_path: Path):
+    """As Language-Model-SAEs encodes: what is compared is the pre-activation times the norm, what is given is not."""
+    plain = load(changed("llama_scope_r1/L15R", tmp_path / "a"))
+    found = load(changed("llama_scope_r1/L15R", tmp_path / "b", sparsity_include_decoder_norm=True))
+    assert isinstance(plain.activation, JumpReLU)
+    x, _, _ = recorded("llama_scope_r1/L15R")
+    pre, norms = plain.preactivations(x), plain.decoder_norms() * 8**0.5 / 5.5  # as before the factor was folded
+    expected = pre.relu() * (pre * norms > plain.activation.threshold)
+    torch.testing.assert_close(found.encode(x), expected)
+    assert not torch.equal(found.encode(x), plain.encode(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"norm_activation": "token-wise"}, "expected dataset-wise"),
+        ({"act_fn": "topk"}, "expected jumprelu"),
+        ({"use_glu_encoder": True}, "use_glu_encoder = True"),
+        ({"hook_point_in": "blocks.1.hook_resid_post"}, r"no number as 'dataset_average_activation_norm\.blocks\.1\."),
+    ],
+)
+def test_what_llama_scope_r1_never_has_is_refused(tmp_path: Path, change: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        load(changed("llama_scope_r1/L15R", tmp_path, **change))
+
+
+def test_without_the_name_of_its_repository_qwen_scope_does_not_say_k(tmp_path: Path):
+    name = "qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer3.sae.pt"
+    (tmp_path / "layer3.sae.pt").write_bytes(files_of(name)["layer3.sae.pt"])
+    with pytest.raises(InputError, match=r"how many features .*such as SAE-Res-Qwen3"):
+        load(tmp_path / "layer3.sae.pt")
+    assert load(FIXTURES / name).activation.options() == {"k": 4}

@@ -11,6 +11,8 @@ from huggingface_hub import constants
 import monosema
 from monosema.dictionaries import Dictionary, ReLU, Spec
 from monosema.errors import InputError
+from monosema.evaluation import evaluate_rows
+from monosema.files import write_json
 from monosema.runs.push import push
 from tests.hub.conftest import a_dictionary, files_of, hub
 from tests.hub.fake_hub import FakeHub
@@ -94,6 +96,21 @@ def test_what_saelens_has_no_form_for_is_published_without_it_and_the_card_says_
     assert "SAELens has no form for `made`: a dictionary that reads resid_post.0 and resid_post.1" in card
     assert not (tmp_path / "out" / "saelens").exists()
     assert same(monosema.load(tmp_path / "out"), made)
+
+
+def test_the_card_has_a_row_for_each_hook_point_where_a_dictionary_writes_several(tmp_path: Path):
+    points = ("resid_post.0", "resid_post.1")
+    made = Dictionary(Spec(8, 8, 12, points, points, sizes_in=(4, 4), sizes_out=(4, 4), decoder="sites"), ReLU(12))
+    rows = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    metrics = evaluate_rows(made, [(rows, rows)]).metrics
+    assert metrics.sites is not None
+    monosema.save(made, tmp_path / "run" / "dictionaries" / "both")
+    write_json(tmp_path / "run" / "metrics.json", {"dictionaries": {"both": metrics.as_json()}})
+    push(tmp_path / "run" / "dictionaries" / "both", "me/mine", dry_run=tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text().splitlines()
+    for own in metrics.sites:
+        assert f"| {own.site} | {100 * own.fve:.1f} | – | – |" in card
+    assert any("Each hook point by itself" in line for line in card)
 
 
 def test_a_dry_run_is_what_is_pushed_and_asks_nobody(finished: Path, hub: FakeHub, tmp_path: Path):

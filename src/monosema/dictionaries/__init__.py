@@ -22,6 +22,7 @@ from monosema.dictionaries.group_max import GroupMax
 from monosema.dictionaries.initialise import initialise_
 from monosema.dictionaries.jumprelu import JumpReLU
 from monosema.dictionaries.maps import Dense, Map, maps
+from monosema.dictionaries.matching_pursuit import MatchingPursuit
 from monosema.dictionaries.normalisation import Normalisation, normalisations
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.saving import PRECISIONS, filled, load, save, skeleton
@@ -46,6 +47,7 @@ __all__ = [
     "GroupMax",
     "JumpReLU",
     "Map",
+    "MatchingPursuit",
     "Normalisation",
     "Preactivations",
     "ReLU",

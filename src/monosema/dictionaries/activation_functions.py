@@ -23,18 +23,24 @@ class ActivationFunction(nn.Module, ABC):
     """Whether at inference a feature's code depends on its own pre-activation alone."""
     signed: ClassVar[bool] = False
     """Whether codes may be negative."""
+    searches: ClassVar[bool] = False
+    """Whether codes are found by a search that needs the activations: `dense` has them, and `forward` refuses."""
 
     @abstractmethod
     def forward(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Dense codes."""
 
+    def dense(self, pre: Preactivations) -> Float[Tensor, "*batch width"]:
+        """The codes of `forward`, of which a dictionary's `encode` consists."""
+        return self(pre.dense)
+
     def sparse(self, pre: Preactivations) -> SparseCodes:
-        """The codes of `forward` as indices and values."""
-        return to_sparse(self(pre.dense))
+        """The codes of `dense` as indices and values."""
+        return to_sparse(self.dense(pre))
 
     def active_entries(self, pre: Preactivations) -> RaggedCodes:
-        """The codes of `forward` as those that are not zero; made for reading, not for training: without gradients."""
-        return nonzero(self(pre.dense))
+        """The codes of `dense` as those that are not zero; made for reading, not for training: without gradients."""
+        return nonzero(self.dense(pre))
 
     def gate(
         self, pre: Float[Tensor, "*batch some"], features: Int[Tensor, " some"] | None = None

@@ -67,11 +67,11 @@ class Dictionary(nn.Module):
             raise InputError(
                 f"activations of shape {list(x.shape)}", expected="[batch, d_in]", hint="flatten them first"
             )
-        return Preactivations(self.encoder, self._seen(x), self.W_enc, self.b_enc, self._shift(), self.ranks)
+        return self._lazy(x)
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
-        return self.activation(self.preactivations(x))
+        return self.activation.dense(self._lazy(x))
 
     def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> SparseCodes:
         """The codes of `encode` as indices and values."""
@@ -167,6 +167,9 @@ class Dictionary(nn.Module):
             self.b_in.div_(read)
         if self.W_skip is not None:
             self.W_skip.mul_(read[:, None] / written)
+
+    def _lazy(self, x: Tensor) -> Preactivations:
+        return Preactivations(self.encoder, self._seen(x), self.W_enc, self.b_enc, self._shift(), self.ranks)
 
     def _shift(self) -> Float[Tensor, " d_in"] | None:
         return None if self.input_bias is None else self.ranks.features.shared(self.input_bias)

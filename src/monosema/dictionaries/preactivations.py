@@ -34,7 +34,7 @@ class Preactivations:
     @cached_property
     def dense(self) -> Float[Tensor, "batch width"]:
         """All of it, computed once."""
-        return self.encoder.apply(self._centred, self.weight, self.bias)
+        return self.encoder.apply(self.centred, self.weight, self.bias)
 
     def largest(self, k: int) -> SparseCodes:
         """The `k` largest of `relu(pre)` in each row."""
@@ -58,12 +58,13 @@ class Preactivations:
         """Those of some features."""
         if "dense" in self.__dict__:
             return self.dense[:, features]
-        return self.encoder.some(self._centred, self.weight, self.bias, features)
+        return self.encoder.some(self.centred, self.weight, self.bias, features)
 
     def mean(self) -> Float[Tensor, " width"]:
         """The mean of each feature's over the batch: that of the mean input."""
-        return self.encoder.apply(self._centred.mean(0, keepdim=True), self.weight, self.bias)[0]
+        return self.encoder.apply(self.centred.mean(0, keepdim=True), self.weight, self.bias)[0]
 
     @property
-    def _centred(self) -> Float[Tensor, "batch d_in"]:
+    def centred(self) -> Float[Tensor, "batch d_in"]:
+        """x without the input bias."""
         return self.x if self.shift is None else self.x + self.shift.neg()  # its gradient is negated after summing

@@ -36,6 +36,14 @@ class Metrics(Reconstruction, Sparsity, CrossEntropy):
     more: Mapping[str, float | None] | None = None
     """What is registered in `measures`, by name; None where nothing is."""
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Metrics":
+        """The metrics that `as_json` gave."""
+        parts: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in found.items()}
+        if parts.get("sites") is not None:
+            parts["sites"] = tuple(SiteMetrics(**one) for one in parts["sites"])
+        return cls(**parts)
+
     def as_json(self) -> dict[str, Any]:
         """The metrics as JSON values, without the parts that the dictionary does not have: blocks, sites, more."""
         return {key: value for key, value in asdict(self).items() if value is not None or key not in _PARTS}

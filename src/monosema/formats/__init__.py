@@ -4,9 +4,34 @@ import importlib
 import pkgutil
 
 from monosema.formats.evaluators import for_evaluators
-from monosema.formats.format import Format, formats, load, load_all, members, recognised, save_as
+from monosema.formats.format import (
+    Fetch,
+    Format,
+    Listing,
+    formats,
+    here,
+    listed,
+    load,
+    load_all,
+    members,
+    recognised,
+    save_as,
+)
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Format", "for_evaluators", "formats", "load", "load_all", "members", "recognised", "save_as"]
+__all__ = [
+    "Fetch",
+    "Format",
+    "Listing",
+    "for_evaluators",
+    "formats",
+    "here",
+    "listed",
+    "load",
+    "load_all",
+    "members",
+    "recognised",
+    "save_as",
+]

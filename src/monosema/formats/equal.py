@@ -82,6 +82,28 @@ def take_raw_(dictionary: Dictionary, read: float, written: float) -> None:
         weight.div_(written)
 
 
+@torch.no_grad()
+def fold_whitening_(
+    dictionary: Dictionary, mean: Float[Tensor, " d"], matrix: Float[Tensor, "d d"], inverse: Float[Tensor, "d d"]
+) -> None:
+    """Makes an autoencoder of z = (x − mean) matrix take and give raw x, in place; codes stay.
+
+    Computed in float64 and rounded once.
+    """
+    encoder = matrix.double() @ dictionary.W_enc.double()
+    changed = {
+        "W_enc": encoder,
+        "W_dec": dictionary.W_dec.double() @ inverse.double(),
+        "b_dec": dictionary.b_dec.double() @ inverse.double() + mean.double(),
+    }
+    state = dictionary.state_dict()
+    if dictionary.input_bias is None:
+        shifts = _bias_shifts(dictionary, -mean.double() @ encoder)
+        changed |= {name: state[name].double() + add for name, add in shifts.items()}
+    for name, new in changed.items():
+        state[name].copy_(new)
+
+
 def _made(dictionary: Dictionary, spec: Spec, state: dict[str, Tensor]) -> Dictionary:
     activation = activation_functions[dictionary.activation.name](
         dictionary.spec.width, **dictionary.activation.options()

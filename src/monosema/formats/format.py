@@ -1,13 +1,28 @@
 """What a file format of dictionaries is, and finding the one that a path is in."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.registry import Registry
+
+Fetch = Callable[[str], Path]
+"""Where what lies at a path or an address is on this machine."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A set that says of its members where they lie: beside it, elsewhere, or on the Hugging Face hub."""
+
+    places: Mapping[str, str]
+    """A path or an address, by a member's name."""
+    read: Callable[[Mapping[str, Path]], dict[str, Dictionary]]
+    """The dictionaries, from where each member is on this machine."""
+    one: bool = False
+    """Whether all members together are one dictionary."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +35,32 @@ class Format:
     load: Callable[[Path], Dictionary]
     save: Callable[[Dictionary, Path], None] | None = None
     """None for a format that is read alone."""
+    listing: Callable[[Path], Listing | None] = lambda path: None
+    """What a folder lists, where a format has such sets."""
 
 
 formats: Registry[Format] = Registry("format")
 
 
-def load(path: str | Path) -> Dictionary:
+def here(place: str) -> Path:
+    """A path as it is.
+
+    Raises:
+        InputError: it is an address, which the hub would be needed for.
+    """
+    if "://" in place:
+        raise InputError(
+            f"a set of which a part lies at {place}", expected="files on this machine", hint="monosema.load fetches it"
+        )
+    return Path(place)
+
+
+def load(path: str | Path, fetch: Fetch = here) -> Dictionary:
     """Reads the dictionary at `path`, in whichever registered format it is, in evaluation mode.
 
     Args:
         path: a folder, or a file where a format has dictionaries in single files.
+        fetch: called for each place that a set lists.
 
     Raises:
         InputError: nothing is there, no format fits, several dictionaries are there, or the files are broken.
@@ -37,7 +68,10 @@ def load(path: str | Path) -> Dictionary:
     path = _there(path)
     if known := recognised(path):
         return known.load(path)
-    if inside := members(path):
+    listing = listed(path)
+    if listing is not None and listing.one:
+        return _read(listing, fetch).popitem()[1]
+    if inside := listing.places if listing else members(path):
         first = next(iter(inside.values()))
         raise InputError(
             f"{path} holds {len(inside)} dictionaries: {', '.join(inside)}"[:300],
@@ -66,18 +100,32 @@ def save_as(dictionary: Dictionary, path: str | Path, to: str) -> None:
     save(dictionary, Path(path))
 
 
-def load_all(path: str | Path) -> dict[str, Dictionary]:
+def load_all(path: str | Path, fetch: Fetch = here) -> dict[str, Dictionary]:
     """Reads every dictionary of a set, by name: transcoders of all layers, all hook points, all trainers of a run.
 
     Args:
-        path: a folder whose folders or files are dictionaries; of a path to one dictionary, that one.
+        path: a folder whose folders or files are dictionaries, or that lists where they lie; of a path to one
+            dictionary, that one.
+        fetch: as for `load`.
 
     Raises:
         InputError: as `load`.
     """
     path = _there(path)
-    inside = {path.stem: path} if recognised(path) else members(path)
-    return {name: load(member) for name, member in inside.items()} or {path.stem: load(path)}
+    if recognised(path):
+        return {path.stem: load(path)}
+    if listing := listed(path):
+        return _read(listing, fetch)
+    return {name: load(member, fetch) for name, member in members(path).items()} or {path.stem: load(path, fetch)}
+
+
+def listed(path: Path) -> Listing | None:
+    """What a folder lists as the members of a set; None if it lists none."""
+    return next((found for known in formats.values() if (found := known.listing(path))), None)
+
+
+def _read(listing: Listing, fetch: Fetch) -> dict[str, Dictionary]:
+    return listing.read({name: fetch(place) for name, place in listing.places.items()})
 
 
 def recognised(path: Path) -> Format | None:

@@ -9,17 +9,18 @@ from monosema.dictionaries import Dictionary
 from monosema.dictionaries.saving import check_names, check_tensor
 from monosema.errors import InputError
 from monosema.files import read_json, read_tensors, write_tensors, write_text
-from monosema.formats.equal import fold_decoder_norms_, take_raw_
+from monosema.formats.equal import fold_decoder_norms_, fold_whitening_, take_raw_
 from monosema.formats.format import Format, formats
 from monosema.formats.outline import Outline, assemble
 from monosema.formats.saelens_config import Config
 from monosema.formats.saelens_save import as_saelens
 
-CONFIG, WEIGHTS, SPARSITY, SCALER = (
+CONFIG, WEIGHTS, SPARSITY, SCALER, WHITENING = (
     "cfg.json",
     "sae_weights.safetensors",
     "sparsity.safetensors",
     "activation_scaler.json",
+    "activation_whitening.safetensors",
 )
 
 
@@ -32,15 +33,22 @@ def load(path: Path) -> Dictionary:
     config, where = Config.read(path / CONFIG), path / WEIGHTS
     tensors = read_tensors(where)
     scale = _finetuned_scale(tensors, config, where)
+    if config.tied:
+        check_names(tensors, ["W_dec", "b_dec"], where)
+        check_tensor("W_dec", tensors["W_dec"], [config.width, config.values.whole("d_in")], where)
+        tensors["W_enc"] = tensors["W_dec"].mT
     outline = Outline(
         config.spec(), config.activation(), config.layout(), config.options(), config.metadata(_density(path, config))
     )
     dictionary = assemble(outline, tensors, where)
     if config.normalised_by_average:
-        factor = _factor(path, config)
-        take_raw_(dictionary, factor, 1.0 if config.transcodes else factor)
+        _take_raw_(dictionary, _factor(path, config), config)
     if config.rescales:
         fold_decoder_norms_(dictionary)
+    if config.whitened:
+        fold_whitening_(dictionary, *_whitening(path, config))
+    if config.tied and not dictionary.spec.subtracts_input_bias:
+        dictionary.b_dec.data.zero_()  # SAELens adds it where it subtracts it, and else ignores it
     if scale is not None:
         with torch.no_grad():
             dictionary.W_dec.mul_(scale[:, None].to(dictionary.W_dec.dtype))
@@ -74,6 +82,33 @@ def _finetuned_scale(tensors: dict[str, Tensor], config: Config, where: Path) ->
             expected="files that agree",
         )
     return scale
+
+
+@torch.no_grad()
+def _take_raw_(dictionary: Dictionary, factor: float, config: Config) -> None:
+    """Makes a dictionary for activations times a factor take raw ones, as SAELens does."""
+    if config.tied:  # the directions serve both sides, and codes have the units of activations
+        dictionary.b_dec.div_(factor)
+        dictionary.activation.rescale_(1 / factor)
+    else:
+        take_raw_(dictionary, factor, 1.0 if config.transcodes else factor)
+
+
+def _whitening(path: Path, config: Config) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, matrix and its inverse, from the file that a checkpoint has beside it."""
+    where = path / WHITENING
+    if not where.is_file():
+        raise InputError(
+            f"{config.path} has normalize_activations = covariance_whitening, and nothing says which",
+            expected=f"{where}, as a checkpoint of SAELens has it",
+            hint="if it is folded into the weights already, set normalize_activations to none",
+        )
+    found, d = read_tensors(where), config.values.whole("d_in")
+    shapes = {"mean": [d], "matrix": [d, d], "inverse_matrix": [d, d]}
+    check_names(found, shapes, where)
+    for name, shape in shapes.items():
+        check_tensor(name, found[name], shape, where)
+    return found["mean"], found["matrix"], found["inverse_matrix"]
 
 
 def _factor(path: Path, config: Config) -> float:

@@ -21,11 +21,12 @@ ARCHITECTURES = {
     "skip_transcoder": "relu",
     "jumprelu_transcoder": "jumprelu",
     "jumprelu_skip_transcoder": "jumprelu",
+    "matching_pursuit": "matching_pursuit",
 }
 """SAELens' architectures, and the activation function of each."""
 _REFUSED = {
-    "temporal": "its codes depend on the tokens before, through attention layers",
-    "matching_pursuit": "its codes are the end of a search, one feature after another, and not those of an encoder",
+    "temporal": "a dictionary of single activations: its codes depend, through attention, on every token before, and "
+    "its reconstruction on codes that attention predicts, too",
     "batchtopk": "a checkpoint of training: SAELens saves the finished one as jumprelu",
     "matryoshka_batchtopk": "a checkpoint of training: SAELens saves the finished one as jumprelu",
 }
@@ -34,8 +35,9 @@ NORMALISATIONS = {
     "layer_norm": "layer_norm",
     "constant_norm_rescale": "length",
     "expected_average_only_in": "none",
+    "covariance_whitening": "none",
 }
-"""SAELens' normalisations; the last one is a factor, which is folded into the weights."""
+"""SAELens' normalisations; the last two are a factor and a linear map, which are folded into the weights."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,16 @@ class Config:
         return self._normalisation == "expected_average_only_in"
 
     @property
+    def whitened(self) -> bool:
+        """Whether activations are whitened first."""
+        return self._normalisation == "covariance_whitening"
+
+    @property
+    def tied(self) -> bool:
+        """Whether the encoder is the decoder turned, so that the file lacks it."""
+        return self.architecture == "matching_pursuit"
+
+    @property
     def norm_scaling_factor(self) -> float | None:
         """That factor, where the configuration has it."""
         return self.values.number("norm_scaling_factor", None)
@@ -98,10 +110,9 @@ class Config:
         given = self.values.values.get("normalize_activations")
         if isinstance(given, bool):  # before there were several
             return "expected_average_only_in" if given else "none"
-        if given == "covariance_whitening":
-            raise InputError(
-                f"normalize_activations = {given} in {self.path}",
-                expected="weights that the whitening is folded into, as SAELens saves them at the end of training",
+        if given == "covariance_whitening" and (self.transcodes or self.tied):
+            raise self.values.refused(
+                "normalize_activations", f"something else: SAELens whitens no {self.architecture}"
             )
         return self.values.text("normalize_activations", "none", among=NORMALISATIONS)
 
@@ -116,6 +127,12 @@ class Config:
 
     def options(self) -> dict[str, Any]:
         """The activation function's options."""
+        if self.activation() == "matching_pursuit":
+            return {
+                "rounds": self.values.whole("max_iterations", self.values.whole("d_in")),
+                "residual": max(self.values.number("residual_threshold", 0.01), 0.0),
+                "stop_at_repeat": self.values.flag("stop_on_duplicate_support", True),
+            }
         if self.activation() not in ("topk", "abs_topk"):
             return {}
         kwargs = self.values.section("activation_fn_kwargs")
@@ -169,6 +186,8 @@ def layout(architecture: str) -> Layout:
     names = {"W_enc": "W_enc", "W_dec": "W_dec", "b_dec": "b_dec"}
     if architecture == "gated":
         return names | {name: f"activation.{name}" for name in ("b_gate", "b_mag", "r_mag")}
+    if architecture == "matching_pursuit":
+        return names
     names["b_enc"] = "b_enc"
     if "jumprelu" in architecture:
         names["threshold"] = "activation.threshold"

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monosema.dictionaries import BatchTopK, Dictionary
+from monosema.dictionaries import AbsTopK, ActivationFunction, BatchTopK, Dictionary, MatchingPursuit, TopK
 from monosema.errors import InputError
 from monosema.files import json_text
 from monosema.formats import own
@@ -13,7 +13,14 @@ from monosema.formats.equal import dense, with_input_bias
 from monosema.formats.outline import tensors_of
 from monosema.formats.saelens_config import NORMALISATIONS, layout
 
-_PLAIN = {"relu": "standard", "topk": "topk", "abs_topk": "abstopk", "gated": "gated", "jumprelu": "jumprelu"}
+_PLAIN = {
+    "relu": "standard",
+    "topk": "topk",
+    "abs_topk": "abstopk",
+    "gated": "gated",
+    "jumprelu": "jumprelu",
+    "matching_pursuit": "matching_pursuit",
+}
 _ACROSS = {"relu": "transcoder", "jumprelu": "jumprelu_transcoder"}
 VERSION = "6.0.0"
 """The version whose configuration is written: without one, SAELens takes it for an older one."""
@@ -34,6 +41,9 @@ def as_saelens(dictionary: Dictionary) -> tuple[str, dict[str, Tensor], Tensor |
     if isinstance(kind, BatchTopK):
         del names["threshold"]
     tensors = tensors_of(whole, names)
+    if isinstance(kind, MatchingPursuit):
+        _check_tied(whole)
+        del tensors["W_enc"]
     if isinstance(kind, BatchTopK):
         tensors["threshold"] = kind.threshold.detach().cpu().expand(dictionary.spec.width).to(whole.b_enc).contiguous()
     return json_text(_config(architecture, whole, dictionary)), tensors, _density(dictionary)
@@ -65,6 +75,27 @@ def _architecture(dictionary: Dictionary) -> str:
     return known[name].replace("transcoder", "skip_transcoder") if spec.skip else known[name]
 
 
+def _options(kind: ActivationFunction) -> dict[str, Any]:
+    """What the configuration says of the activation function beside its name."""
+    if isinstance(kind, TopK | AbsTopK):
+        return {"k": kind.k}
+    if isinstance(kind, MatchingPursuit):
+        return {
+            "max_iterations": kind.rounds,
+            "residual_threshold": kind.residual.item(),
+            "stop_on_duplicate_support": kind.stop_at_repeat,
+        }
+    return {}
+
+
+def _check_tied(dictionary: Dictionary) -> None:
+    """Refuses what SAELens' matching pursuit, which has one matrix and one use of `b_dec`, would do otherwise."""
+    if not torch.equal(dictionary.W_enc, dictionary.W_dec.mT):
+        raise InputError("matching_pursuit along other directions than the decoder's", expected="W_enc = W_dec turned")
+    if dictionary.input_bias is None and dictionary.b_dec.any():
+        raise InputError("matching_pursuit with a b_dec that is added alone", expected="b_dec subtracted from x, too")
+
+
 def _config(architecture: str, written: Dictionary, dictionary: Dictionary) -> dict[str, Any]:
     spec, metadata = written.spec, dictionary.metadata
     reads = own.one_point("reads", dictionary.spec.reads)
@@ -80,7 +111,7 @@ def _config(architecture: str, written: Dictionary, dictionary: Dictionary) -> d
         "d_in": spec.d_in,
         "d_sae": spec.width,
         **({"d_out": spec.d_out} if across else {}),
-        **({"k": written.activation.options()["k"]} if architecture in ("topk", "abstopk") else {}),
+        **_options(written.activation),
         "dtype": str(written.W_enc.dtype).removeprefix("torch."),
         "device": "cpu",
         "apply_b_dec_to_input": spec.input_bias == "b_dec",

@@ -1,9 +1,21 @@
 """Dictionaries on the Hugging Face hub: addresses, the registry of published ones, downloads and uploads."""
 
-from monosema.hub.address import Address, parse
+from monosema.hub.address import Address, parse, release_of
 from monosema.hub.download import fetch
-from monosema.hub.load import load
+from monosema.hub.load import load, load_all
 from monosema.hub.registry import Published, find, releases, search
 from monosema.hub.upload import upload
 
-__all__ = ["Address", "Published", "fetch", "find", "load", "parse", "releases", "search", "upload"]
+__all__ = [
+    "Address",
+    "Published",
+    "fetch",
+    "find",
+    "load",
+    "load_all",
+    "parse",
+    "release_of",
+    "releases",
+    "search",
+    "upload",
+]

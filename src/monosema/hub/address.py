@@ -9,6 +9,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def parse(text: str | Path) -> Address | Path:
         expected="a local path, hf://org/repo/path@revision, saelens:release/id or gemma-scope:…",
         hint=nearest(scheme, (_HF, _SAELENS, _GEMMA_SCOPE)),
     )
+
+
+def release_of(text: str | Path) -> Sequence[Published] | None:
+    """The dictionaries of the release of the registry that an address without an id names; None for any other text."""
+    if isinstance(text, Path) or Path(text).exists() or not (found := _SCHEME.match(text)):
+        return None
+    if found[1] not in (_SAELENS, _GEMMA_SCOPE):
+        return None
+    rest = text[found.end() :]
+    return releases().get(rest if found[1] == _SAELENS else f"gemma-scope-{rest}")
 
 
 def check_repo(repo: str) -> None:

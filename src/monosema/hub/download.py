@@ -37,8 +37,8 @@ def fetch(address: Address) -> Path:
     try:
         with asking(address):
             api = HfApi()
-            commit = api.model_info(address.repo, revision=address.revision).sha or ""
-            files = files_at(api, address, cache.checked_hash(commit))
+            commit = revision_of(api, address)
+            files = files_at(api, address, commit)
     except Unreachable as reason:
         if there := cache.cached(address):
             print(f"monosema: the hub cannot be reached ({reason}); {address} as it was downloaded", file=sys.stderr)
@@ -56,6 +56,11 @@ def fetch(address: Address) -> Path:
     if address.published and address.published.factor and not (there / _SCALER).is_file():
         write_json(there / _SCALER, {"scaling_factor": address.published.factor})
     return there
+
+
+def revision_of(api: Any, address: Address) -> str:
+    """The commit that an address' branch, tag or commit is at, from the hub."""
+    return cache.checked_hash(api.model_info(address.repo, revision=address.revision).sha or "")
 
 
 def _content(address: Address, commit: str, file: File, bar: Progress) -> Path:

@@ -71,9 +71,23 @@ def files_at(api: Any, address: Address, commit: str) -> list[File]:
     return files
 
 
+def folders_at(api: Any, address: Address, commit: str) -> list[str]:
+    """The paths of the folders right below an address; none below a file, or where nothing is."""
+    if address.path:
+        found = api.get_paths_info(address.repo, [address.path], revision=commit)
+        if not found or hasattr(found[0], "blob_id"):
+            return []
+    there = api.list_repo_tree(address.repo, address.path or None, revision=commit)
+    folders = sorted(item.path for item in there if not hasattr(item, "blob_id"))
+    for folder in folders:
+        check_inside(folder, "folder")
+    return folders
+
+
 def _beside(api: Any, address: Address, commit: str) -> list[Any]:
     folder, stem = PurePosixPath(address.path).parent, PurePosixPath(address.path).stem
-    wanted = [str(folder / name) for name in (*_BESIDE, f"{stem}_cfg.json")]
+    further = [stem.replace("W_enc_", "W_dec_") + ".safetensors"] if stem.startswith("W_enc_") else []
+    wanted = [str(folder / name) for name in (*_BESIDE, f"{stem}_cfg.json", *further)]
     return api.get_paths_info(address.repo, wanted, revision=commit)
 
 

@@ -1,4 +1,4 @@
-"""Reading a dictionary from wherever it lies."""
+"""Reading a dictionary, or a set of them, from wherever it lies."""
 
 import dataclasses
 import re
@@ -7,8 +7,11 @@ from pathlib import Path
 from monosema import formats
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.hub.address import Address, parse
+from monosema.hub.address import Address, parse, release_of
 from monosema.hub.download import fetch
+from monosema.hub.sets import fetch_set, fetched
+
+_LIKE_A_REPOSITORY = re.compile(r"[\w.-]+(/[\w.@-]+)+")
 
 
 def load(path: str | Path) -> Dictionary:
@@ -28,15 +31,49 @@ def load(path: str | Path) -> Dictionary:
     """
     place = parse(path)
     if isinstance(place, Path):
-        if not place.exists():
-            hint = (
-                f"on the Hugging Face hub? Then hf://{path}"
-                if re.fullmatch(r"[\w.-]+(/[\w.@-]+)+", str(path))
-                else None
-            )
-            raise InputError(f"no dictionary at {path}", expected="a folder that holds one, or an address", hint=hint)
-        return formats.load(place)
-    return _described(formats.load(fetch(place)), place)
+        return formats.load(_there(place, path), fetched)
+    return _described(formats.load(fetch(place), fetched), place)
+
+
+def load_all(path: str | Path) -> dict[str, Dictionary]:
+    """Reads every dictionary of a set, by name: all layers, all hook points, all trainers of a run.
+
+    Args:
+        path: a folder whose folders or files are dictionaries, or whose `config.yaml` lists where transcoders lie; an
+            address of such a folder; or one of a whole release, `saelens:release`. Of one dictionary, that one.
+
+    Raises:
+        InputError, OSError: as `load`.
+    """
+    if (release := release_of(path)) is not None:
+        return {one.id: load(one.address) for one in release}
+    place = parse(path)
+    if isinstance(place, Path):
+        return formats.load_all(_there(place, path), fetched)
+    if place.published:
+        return {place.published.id: load(path)}
+    there = fetch_set(place)
+    found, below = formats.load_all(there, fetched), _addresses(there, place)
+    return {name: _described(dictionary, below.get(name, place)) for name, dictionary in found.items()}
+
+
+def _addresses(there: Path, address: Address) -> dict[str, Address]:
+    """Where each dictionary of a set that was downloaded lies on the hub."""
+    if formats.recognised(there):
+        return {}
+    if listing := formats.listed(there):
+        known = {name: parse(place) for name, place in listing.places.items() if "://" in place}
+        return {name: place for name, place in known.items() if isinstance(place, Address)}
+    before = f"{address.path}/" if address.path else ""
+    members = formats.members(there)
+    return {name: dataclasses.replace(address, path=f"{before}{path.name}") for name, path in members.items()}
+
+
+def _there(place: Path, given: str | Path) -> Path:
+    if place.exists():
+        return place
+    hint = f"on the Hugging Face hub? Then hf://{given}" if _LIKE_A_REPOSITORY.fullmatch(str(given)) else None
+    raise InputError(f"no dictionary at {given}", expected="a folder that holds one, or an address", hint=hint)
 
 
 def _described(dictionary: Dictionary, address: Address) -> Dictionary:

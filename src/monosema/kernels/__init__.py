@@ -5,6 +5,7 @@ from monosema.kernels.codes import RaggedCodes, SparseCodes, nonzero, to_sparse
 from monosema.kernels.columns import column_counts, column_sums
 from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
+from monosema.kernels.matching import matching_pursuit
 from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.pursuit import pursue, refit
 from monosema.kernels.search import where_true
@@ -26,6 +27,7 @@ __all__ = [
     "encode_topk",
     "group_max",
     "is_dense",
+    "matching_pursuit",
     "nonzero",
     "prefix_decode",
     "pursue",

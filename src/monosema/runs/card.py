@@ -10,7 +10,7 @@ import monosema
 from monosema.analysis.render import one_line
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.evaluation import Metrics, Table, table_rows
+from monosema.evaluation import Metrics, Table, sites_table, table_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TOLD = (
@@ -91,6 +91,7 @@ def model_card(
         base_model=model if _on_hub(model) else None,
         license=license,
         table=table_rows(metrics) if metrics else None,
+        sites=sites_table(metrics),
         entries=entries,
         shared=shared,
         varied=varied,

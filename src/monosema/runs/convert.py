@@ -1,11 +1,14 @@
 """Dictionaries of one file format written in another."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.files import remove
-from monosema.formats import members, recognised, save_as
-from monosema.hub import Address, load, parse
+from monosema.formats import listed, members, recognised, save_as
+from monosema.hub import Address, load, load_all, parse, release_of
 from monosema.runs.folder import DICTIONARIES, check_free
 
 
@@ -13,7 +16,8 @@ def convert(source: str | Path, out: str | Path, to: str) -> dict[str, Path]:
     """Writes a dictionary, or each of a set or a run, in another format.
 
     Args:
-        source: a path or address of a dictionary of any format that is read, a folder of several, or a run's folder.
+        source: a path or address of a dictionary of any format that is read, of a folder of several, or of a release
+            of the registry; or a run's folder.
         out: a new or empty folder; each dictionary of several gets a folder of its name in it.
         to: the name of a format that is written.
 
@@ -23,24 +27,44 @@ def convert(source: str | Path, out: str | Path, to: str) -> dict[str, Path]:
     Raises:
         InputError: a dictionary cannot be read, or the format cannot express it; nothing is left behind.
     """
-    place, out = parse(source), check_free(Path(out))
-    if isinstance(place, Address):
-        save_as(load(str(source)), out, to)
-        return {place.path.rpartition("/")[2] or place.repo: out}
-    source = place
-    if not source.exists():
-        raise InputError(f"no dictionary at {source}", expected="a folder or file that holds one, or an address")
-    below = source / DICTIONARIES
-    inside = members(below if below.is_dir() else source) if recognised(source) is None else {}
-    if not inside:
-        save_as(load(source), out, to)
-        return {source.stem: out}
+    out = check_free(Path(out))
+    found, several = _found(source)
+    places = {name: out / name if several else out for name in found}
     try:
-        for name, member in inside.items():
-            save_as(load(member), out / name, to)
+        for name, read in found.items():
+            save_as(read(), places[name], to)
     except BaseException:  # nothing half done is left
-        for name in inside:
-            if (out / name).exists():
-                remove(out / name)
+        for name in found if several else ():
+            if places[name].exists():
+                remove(places[name])
         raise
-    return {name: out / name for name in inside}
+    return places
+
+
+def _found(source: str | Path) -> tuple[dict[str, Callable[[], Dictionary]], bool]:
+    """What there is, by name, with how each is read; and whether it is a set."""
+    if release := release_of(source):
+        return {one.id: partial(load, one.address) for one in release}, True
+    place = parse(source)
+    if isinstance(place, Address):
+        name = place.path.rpartition("/")[2] or place.repo
+        return _read(load_all(source), name)
+    if not place.exists():
+        raise InputError(f"no dictionary at {place}", expected="a folder or file that holds one, or an address")
+    if recognised(place):
+        return {place.stem: partial(load, place)}, False
+    if listed(place):
+        return _read(load_all(place), place.stem)
+    below = place / DICTIONARIES
+    inside = members(below if below.is_dir() else place)
+    if not inside:
+        return {place.stem: partial(load, place)}, False
+    return {name: partial(load, member) for name, member in inside.items()}, True
+
+
+def _read(dictionaries: dict[str, Dictionary], name: str) -> tuple[dict[str, Callable[[], Dictionary]], bool]:
+    """Those that are here already; of one alone, under a name of its own."""
+    if len(dictionaries) == 1:
+        (only,) = dictionaries
+        return {name: partial(dictionaries.__getitem__, only)}, False
+    return {key: partial(dictionaries.__getitem__, key) for key in dictionaries}, True

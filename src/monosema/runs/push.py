@@ -72,7 +72,7 @@ def prepare(folder: Path, repo: str, into: Path, license: str | None) -> None:
         write_text(into / CONFIG, configuration)
     if metrics:
         write_json(into / METRICS, {"dictionaries": metrics})
-    measured = {name: Metrics(**found) for name, found in metrics.items()}
+    measured = {name: Metrics.from_json(found) for name, found in metrics.items()}
     write_text(into / CARD, model_card(repo, entries, measured, configuration, license))
 
 
