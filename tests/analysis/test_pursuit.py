@@ -67,6 +67,15 @@ def test_refitted_codes_are_the_least_squares_of_the_encoders_features(wired: st
         assert least - 1e-9 <= error <= least + 1e-2 * y[row].norm()
 
 
+@pytest.mark.parametrize("wired", ["autoencoder", "transcoder"])
+def test_its_codes_are_the_same_in_every_form(wired: str):
+    found = Pursued(WIRED[wired](), Pursuit(k=4))
+    x = torch.randn(2, 5, found.spec.d_in, dtype=torch.float64)
+    dense, flat = found.encode(x), x.flatten(0, 1)
+    torch.testing.assert_close(found.encode_sparse(flat).to_dense(), dense.flatten(0, 1))
+    torch.testing.assert_close(found.active_entries(flat).to_dense(), dense.flatten(0, 1))
+
+
 def test_k_takes_the_place_of_the_encoders_number_of_features():
     dictionary = autoencoder("a", D)
     (x, _), _ = rows_of(dictionary)

@@ -9,7 +9,7 @@ from torch import Tensor
 from monosema.analysis.vectors import decoder_rows
 from monosema.dictionaries import Dictionary, Spec, normalisations
 from monosema.errors import InputError
-from monosema.kernels import RaggedCodes, pursue, refit
+from monosema.kernels import RaggedCodes, SparseCodes, pursue, refit, to_sparse
 from monosema.kernels.pursuit import PICKS, Fit
 
 
@@ -85,9 +85,17 @@ class Pursued(Dictionary):
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
-        rows = self._checked(x).flatten(0, -2)
-        read, wanted = rows[:, : self.own.spec.d_in], rows[:, -self.own.spec.d_out :]
-        return best_codes(self.own, read, wanted, self.how, self.rows).to_dense().unflatten(0, x.shape[:-1])
+        return self.active_entries(x.flatten(0, -2)).to_dense().unflatten(0, x.shape[:-1])
+
+    def encode_sparse(self, x: Float[Tensor, "batch d_in"]) -> SparseCodes:
+        """The codes of `encode` as indices and values."""
+        return to_sparse(self.encode(x))
+
+    def active_entries(self, x: Float[Tensor, "batch d_in"]) -> RaggedCodes:
+        """The codes of `encode` as those that are not zero."""
+        x = self._checked(x)
+        read, wanted = x[:, : self.own.spec.d_in], x[:, -self.own.spec.d_out :]
+        return best_codes(self.own, read, wanted, self.how, self.rows)
 
     def decode(self, codes, x=None):
         """The reconstruction that codes stand for, as the dictionary's own."""
