@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from monosema.analysis.vectors import decoder_rows
 from monosema.dictionaries import Dictionary, Spec, normalisations
 from monosema.errors import InputError
-from monosema.kernels import RaggedCodes, SparseCodes, pursue, refit, to_sparse
+from monosema.kernels import RaggedCodes, SparseCodes, pursue, refit, sparse_decode, to_sparse
 from monosema.kernels.pursuit import PICKS, Fit
 
 
@@ -36,6 +36,8 @@ def best_codes(
 ) -> RaggedCodes:
     """Codes whose reconstruction is nearer to y than the encoder's, from a search against the decoder.
 
+    Where a greedy search ends worse than the encoder's features with their best values, these are taken.
+
     Args:
         dictionary: in evaluation mode; of any maps and wiring.
         x: what it reads, which says how many features the encoder has at each token.
@@ -57,10 +59,24 @@ def best_codes(
         goal = (goal - centre) / torch.where(size > 0, size, 1)
     goal = goal - dictionary.decode_nothing(x)
     rows = _all_rows(dictionary) if rows is None else rows
+    if how.k is not None and not how.refit_only:
+        return pursue(goal, rows, how.k, fit=how.fit, picks=how.picks, signed=signed)
+    own = dictionary.active_entries(x)
+    refitted = refit(goal, rows, own, signed=signed)
     if how.refit_only:
-        return refit(goal, rows, dictionary.active_entries(x), signed=signed)
-    limit = dictionary.active_entries(x).offsets.diff() if how.k is None else how.k
-    return pursue(goal, rows, limit, fit=how.fit, picks=how.picks, signed=signed)
+        return refitted
+    found = pursue(goal, rows, own.offsets.diff(), fit=how.fit, picks=how.picks, signed=signed)
+    errors = [(goal - sparse_decode(codes, rows)).square().sum(1) for codes in (found, refitted)]
+    return _by_row(errors[0] <= errors[1], found, refitted)
+
+
+def _by_row(first: Bool[Tensor, " rows"], a: RaggedCodes, b: RaggedCodes) -> RaggedCodes:
+    """Some rows of one, the others of another."""
+    parts = [codes.only(mask[codes.rows()]) for codes, mask in ((a, first), (b, ~first))]
+    place, order = torch.cat([part.rows() for part in parts]).sort(stable=True)
+    columns, values = (torch.cat(each)[order] for each in zip(*(part[1:3] for part in parts), strict=True))
+    offsets = torch.searchsorted(place, torch.arange(len(first) + 1, device=place.device))
+    return RaggedCodes(offsets, columns, values, a.width)
 
 
 class Pursued(Dictionary):

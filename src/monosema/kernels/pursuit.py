@@ -57,7 +57,7 @@ def pursue(
         directions: rows of D; one of length zero is never chosen.
         k: most entries of every row, or of each.
         fit: how codes of all chosen directions are fitted after each choice: by least squares (to three digits with one
-            pick, by one sweep with more), or by one step down the gradient.
+            pick; with more, by one sweep for each such product), or by one step down the gradient.
         picks: directions chosen for each product.
         signed: codes may be negative, too.
 
@@ -80,8 +80,9 @@ def pursue(
         for number in range(chosen.k):
             if number % picks == 0:
                 chosen.offer(lowered)
-            chosen.pick(most > number)
-            update(*chosen.problem(), signed=signed)
+            chosen.pick(most > number, begin=picks > 1)
+            if (number + 1) % picks == 0:
+                update(*chosen.problem(), signed=signed)
         solve_(*chosen.problem(), signed=signed)
         indices, _, codes = chosen.indices[:, : chosen.k], *chosen.problem()[1:]
         found.append((indices, codes / norms[indices]))
@@ -160,12 +161,15 @@ class _Chosen:
         self.dots[:, places] = _times(new, self.x)
         self.taken[:, places] = (nearest.unsqueeze(2) == self.indices[:, None, :n]).any(2)
 
-    def pick(self, wanted: Bool[Tensor, " rows"]) -> None:
-        """Chooses the candidate nearest to what is left of each row that is wanted, if it would bring it closer."""
+    def pick(self, wanted: Bool[Tensor, " rows"], begin: bool) -> None:
+        """Chooses the candidate nearest to what is left of each row that is wanted, if it would bring it closer; its
+        code begins as what it explains by itself, or at zero."""
         n, k = self.count, self.k
         near = self.dots[:, k:] - torch.bmm(self.gram[:, k:, :n], self.codes[:, :n].unsqueeze(2)).squeeze(2)
-        near = torch.where(self.taken[:, k:], -torch.inf, near.abs() if self.signed else near)
-        best, place = near.max(1)
+        near = torch.where(self.taken[:, k:], 0 if self.signed else -torch.inf, near)
+        best, place = (near.abs() if self.signed else near).max(1)
+        if begin:
+            self.codes[:, n] = near.gather(1, place.unsqueeze(1)).squeeze(1)
         chosen, place = wanted & (best > self.rounding), place + k
         for of_slots in (self.indices, self.atoms, self.dots):
             of_slots[:, n] = of_slots[self.row, place]
@@ -181,7 +185,14 @@ class _Chosen:
         """Leaves the newest place of some rows empty."""
         n = self.count
         self.indices[rows, n] = -1
-        for emptied in (self.atoms[:, n], self.dots[:, n : n + 1], self.gram[:, n], self.gram[:, :, n]):
+        places = slice(n, n + 1)
+        for emptied in (
+            self.atoms[:, n],
+            self.dots[:, places],
+            self.codes[:, places],
+            self.gram[:, n],
+            self.gram[:, :, n],
+        ):
             emptied[rows] = 0
 
 
