@@ -1,5 +1,7 @@
 """The field's reference runs work from end to end, on a random little model of the same family and as many layers."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +61,20 @@ def test_a_reference_run_trains_measures_and_reports(path: Path, corpus: Path, t
     assert len(result.metrics) == len(config.dictionaries)
     assert (tmp_path / "run" / "report.html").exists()
     table = table_rows(result.metrics)
+    if path.stem == "pythia-70m":
+        _stands_beside_what_was_published(tmp_path / "run")
     assert table.headers[1:] == ["Variance Explained (%)", "L1", "L0", "% Alive", "CE Diff", "% CE Recovered"]
+
+
+def _stands_beside_what_was_published(folder: Path) -> None:
+    """Each of the suite's nineteen hook points has a row of the published figures, and one of the run's."""
+    script = FOLDER.parents[1] / "scripts" / "reference_table.py"
+    printed = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, check=True).stdout
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()[2:]]
+    assert len(rows) == 2 * 19
+    assert [row[1] for row in rows] == ["published", "monosema"] * 19
+    assert all("–" not in row[:5] + row[6:] for row in rows)  # alive asks for 8,192 tokens
+    assert rows[0] == ["mlp_out.0", "published", "92", "8", "128", "17", "0.02", "99"]
 
 
 def _fitting(recipe: Any) -> Any:
