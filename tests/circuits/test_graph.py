@@ -1,6 +1,7 @@
 """Edges add up to what they explain, and are what taking a source away changes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -226,6 +227,9 @@ def test_what_cannot_be_in_a_circuit_is_refused():
 
 def test_scores_are_one_where_nothing_is_missed_and_shares_otherwise():
     model = double("gpt_neox")
-    found = scores(attribution_graph(model, transcoders(model), IDS))
+    graph = attribution_graph(model, transcoders(model), IDS)
+    found = scores(graph)
     assert 0 < found.replacement < 1
     assert 0 < found.completeness < 1
+    nothing_missed = replace(graph, edges=graph.edges * ~graph.of("error"))
+    assert scores(nothing_missed) == pytest.approx((1, 1))

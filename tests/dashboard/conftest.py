@@ -58,6 +58,8 @@ def until(page: "Page", condition: str) -> None:
 def browser() -> "Iterator[Browser]":
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
+        # A browser is a package of the system, which a test may not install. `.ci/run` does, so that nothing skips
+        # there; without one everything else of the project can still be tested.
         pytest.skip("no chromium on the path, which these tests drive: apt-get install chromium")
     with sync.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -68,7 +68,7 @@ def feeding_features(
         )
     chosen = torch.arange(earlier.spec.width, device=earlier.W_dec.device)
     here = place_of(earlier.spec.writes[0], model.module, model.family) == _place(direction)
-    rows = decoder_rows(earlier, chosen) if here else stream_directions(earlier, model, chosen)
+    rows = decoder_rows(earlier) if here else stream_directions(earlier, model, chosen)
     assert rows is not None  # as `comes_before` found
     x = _read(earlier, model, ids)[direction.position]
     return Feeding(rows.cpu() @ direction.vector.to(rows.dtype), earlier.encode(x[None])[0].cpu())

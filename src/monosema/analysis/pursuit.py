@@ -58,7 +58,7 @@ def best_codes(
         centre, size = normalisations[spec.normalisation].moments(goal)
         goal = (goal - centre) / torch.where(size > 0, size, 1)
     goal = goal - dictionary.decode_nothing(x)
-    rows = _all_rows(dictionary) if rows is None else rows
+    rows = decoder_rows(dictionary) if rows is None else rows
     if how.k is not None and not how.refit_only:
         return pursue(goal, rows, how.k, fit=how.fit, picks=how.picks, signed=signed)
     own = dictionary.active_entries(x)
@@ -97,7 +97,7 @@ class Pursued(Dictionary):
         for name, own in dictionary.named_parameters(recurse=False):
             setattr(self, name, own)
         self.own, self.how = dictionary, how
-        self.rows = _all_rows(dictionary)
+        self.rows = decoder_rows(dictionary)
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch width"]:
         """Dense codes of activations."""
@@ -125,7 +125,3 @@ def _spec(spec: Spec) -> Spec:
     sites = {"decoder": "sites", "sizes_out": spec.sizes_out} if len(spec.sizes_out) > 1 else {}
     reads = (*spec.reads, *spec.writes)
     return Spec(spec.d_in + spec.d_out, spec.d_out, spec.width, reads, spec.writes, "transcoder", **sites)
-
-
-def _all_rows(dictionary: Dictionary) -> Float[Tensor, "width d_out"]:
-    return decoder_rows(dictionary, torch.arange(dictionary.spec.width, device=dictionary.W_dec.device))

@@ -27,9 +27,11 @@ def chosen_of(dictionary: Dictionary, features: Sequence[int] | Int[Tensor, " so
 
 
 @torch.no_grad()
-def decoder_rows(dictionary: Dictionary, features: Int[Tensor, " some"]) -> Float[Tensor, "some d_out"]:
-    """What features add to the reconstruction per unit of their codes, in float32 or better."""
+def decoder_rows(dictionary: Dictionary, features: Int[Tensor, " some"] | None = None) -> Float[Tensor, "some d_out"]:
+    """What features, or all, add to the reconstruction per unit of their codes, in float32 or better."""
     weight = dictionary.W_dec
+    if features is None:
+        features = torch.arange(dictionary.spec.width, device=weight.device)
     rows = []
     for part in features.split(_ROWS):
         units = torch.eye(len(part), dtype=weight.dtype, device=weight.device)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,12 +13,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from monosema.analysis.attention import Scaled
+from monosema.analysis.frozen import NORMS, ROOTS, norm_scale, scaled_norm
 from monosema.errors import InputError
 from monosema.models import LoadedModel
 
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
-_ROOTS = (torch.rsqrt, Tensor.rsqrt, torch.sqrt, Tensor.sqrt)
-_RMS_NORMS = (F.rms_norm, torch.rms_norm)
 
 
 class Factors:
@@ -107,11 +107,7 @@ def _factor(func: Any, args: Any, kwargs: Any, out: Any) -> tuple[str, Tensor] |
     """What a function has multiplied by, if it is one of those that are held."""
     kind, _ = _with_factor(func, args)
     if kind == "a norm":
-        x, shape, _, _, eps = _norm(*args, **kwargs)
-        axes = tuple(range(-len(shape), 0))
-        centred = x - x.mean(axes, keepdim=True) if func is F.layer_norm else x
-        eps = torch.finfo(x.dtype).eps if eps is None else eps
-        return kind, (centred.double().square().mean(axes, keepdim=True) + eps).rsqrt().to(x.dtype).detach()
+        return kind, norm_scale(func, *args, **kwargs).detach()
     if kind == "attention":
         return kind, Scaled(*args, **kwargs).patterns().detach()
     return None if kind is None else (kind, out.detach().clone())
@@ -123,12 +119,10 @@ def _with_factor(func: Any, args: Any) -> tuple[str | None, Callable[..., Tensor
         return "attention", _attention
     if func in _SOFTMAX and args[0].ndim == 4:
         return "a softmax", lambda factor, x, *_, **__: factor.expand_as(x)
-    if func in _ROOTS:
+    if func in ROOTS:
         return "a root", lambda factor, x, *_, **__: factor.expand_as(x)
-    if func is F.layer_norm:
-        return "a norm", _layer_norm
-    if func in _RMS_NORMS:
-        return "a norm", _rms_norm
+    if func in NORMS:
+        return "a norm", partial(scaled_norm, func)
     return None, func
 
 
@@ -137,21 +131,3 @@ def _attention(
 ) -> Tensor:
     own = value.repeat_interleave(pattern.shape[1] // value.shape[1], dim=1)
     return pattern.to(own.dtype) @ own
-
-
-def _norm(
-    input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float | None = 1e-5
-) -> tuple[Tensor, Any, Any, Any, float | None]:
-    """The arguments of a layer norm, under its names."""
-    return input, normalized_shape, weight, bias, eps
-
-
-def _layer_norm(factor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    x, shape, weight, bias, _ = _norm(*args, **kwargs)
-    out = (x - x.mean(tuple(range(-len(shape), 0)), keepdim=True)) * factor
-    out = out if weight is None else out * weight
-    return out if bias is None else out + bias
-
-
-def _rms_norm(factor: Tensor, input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Tensor:
-    return input * factor if weight is None else input * factor * weight

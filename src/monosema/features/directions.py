@@ -22,7 +22,7 @@ _FEATURES = 1024  # whose products with all others are in memory at once
 
 def directions(dictionary: Dictionary) -> Float[Tensor, "width d_out"]:
     """What each feature adds to the output per unit of its code, in whatever form the decoder keeps it."""
-    return decoder_rows(dictionary, torch.arange(dictionary.spec.width, device=dictionary.W_dec.device))
+    return decoder_rows(dictionary)
 
 
 def similar(rows: Float[Tensor, "width d"], n: int) -> Neighbours:

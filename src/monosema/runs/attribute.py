@@ -15,7 +15,7 @@ from monosema.evaluation import Table
 from monosema.models import LoadedModel
 from monosema.runs.evaluate import dictionaries_in, model_of
 from monosema.runs.features import first_named
-from monosema.runs.steer import one_model, prompt_ids
+from monosema.runs.prompts import one_model, prompt_ids
 
 
 @dataclass(frozen=True)

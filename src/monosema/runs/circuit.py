@@ -17,7 +17,7 @@ from monosema.errors import InputError
 from monosema.evaluation import Table
 from monosema.files import read_json, write_json
 from monosema.runs.evaluate import dictionaries_in, model_of
-from monosema.runs.steer import one_model, prompt_ids
+from monosema.runs.prompts import one_model, prompt_ids
 
 LIST = "graph-metadata.json"
 """The file in which circuit-tracer's viewer looks for graphs."""

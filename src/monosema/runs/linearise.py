@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monosema.activations.filters import not_special
-from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis import TokensRead, TokenTexts, token_strings
 from monosema.analysis.deembed import de_embedding
 from monosema.analysis.feeding import Feeding, comes_before, feeding_features
@@ -25,6 +24,7 @@ from monosema.models import LoadedModel, read
 from monosema.progress import progress
 from monosema.runs.evaluate import dictionaries_in, model_of, open_folder
 from monosema.runs.features import first_named
+from monosema.runs.prompts import prompt_ids
 
 TOKENS, CONTEXTS = 16_384, 8
 _POSITIONWISE = ("mlp", "norm")
@@ -139,7 +139,7 @@ def _opened(
 
 
 def _ids(model: LoadedModel, prompt: str) -> Int[Tensor, " position"]:
-    (ids,) = TokeniseDocuments(model.tokenizer)([prompt])
+    ids = prompt_ids(model, prompt)
     if not ids:
         raise InputError("an empty prompt", expected="a text on which the feature is looked at")
     return torch.tensor(ids)

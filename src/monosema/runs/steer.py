@@ -5,16 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monosema.activations.tokens import TokeniseDocuments
 from monosema.analysis.dose import Response, dose_response
 from monosema.analysis.steering import Mode, Steer, generate, steering
 from monosema.device import pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.evaluation import Table
-from monosema.models import LoadedModel, Readable
 from monosema.runs.evaluate import dictionaries_in, model_of, open_folder
 from monosema.runs.features import first_named
+from monosema.runs.prompts import one_model, prompt_ids
 
 DOSE_TOKENS = 8192
 
@@ -102,24 +101,3 @@ def dose_table(feature: int, responses: Sequence[Response]) -> Table:
         "that the feature promotes, together, and of the cross-entropy; and of random directions of its norm."
     ]
     return Table(headers, rows, notes)
-
-
-def one_model(model: Readable, what: str) -> LoadedModel:
-    """The model, if it is one and no pair.
-
-    Raises:
-        InputError: it is a pair, with which `what` cannot be done.
-    """
-    if not isinstance(model, LoadedModel):
-        raise InputError(f"{what} of {model.name}", expected="one model")
-    return model
-
-
-def prompt_ids(model: LoadedModel, prompt: str) -> list[int]:
-    """The tokens of a prompt, as those of a document.
-
-    Raises:
-        InputError: the model has no tokenizer, or the prompt no tokens.
-    """
-    (ids,) = TokeniseDocuments(model.tokenizer)([prompt])
-    return ids
