@@ -28,7 +28,7 @@ lint: .venv/.installed-dev ## check style, format and types
 	$(BIN)/pyright
 
 docs: .venv/.installed-docs ## build the documentation into build/site
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: .venv/.installed ## run every benchmark that needs no GPU, one after another
 	@for script in $(filter-out benchmarks/gpu_% %_worker.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

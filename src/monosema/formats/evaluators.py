@@ -39,7 +39,7 @@ class EvaluatorConfig:
     finetuning_scaling_factor: bool = False
     model_from_pretrained_kwargs: dict[str, Any] = field(default_factory=dict)
     dataset_path: str = ""
-    dataset_trust_remote_code: bool = True
+    dataset_trust_remote_code: bool = False
     exclude_special_tokens: bool = False
     seqpos_slice: tuple[int | None, ...] = (None,)
     training_tokens: int = -100_000

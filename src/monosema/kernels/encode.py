@@ -59,7 +59,10 @@ def encode_batch_topk(
     Dense equivalent, in values and gradients: `batch_topk((x - shift) @ weight + bias, k)`.
 
     Args:
-        x, weight, bias, shift: of the product.
+        x: rows, one for each token.
+        weight: the encoder's matrix.
+        bias: what is added to the product, one number for each feature.
+        shift: what is taken off each row first.
         k: entries to keep, for each row on average.
         guess: about the smallest entry that will be kept. One that is too high costs a second product, one that is
             too low costs memory; the result is the same.

@@ -99,6 +99,7 @@ def test_an_index_that_contradicts_its_shards_or_itself_is_refused(tmp_path: Pat
         ("monosema-store/1", "monosema-store/2", "format 'monosema-store/2'"),
         ('"rows": 64', '"rows": "many"', "rows is 'many'"),
         ("{", "", "not valid JSON"),
+        ('"name": "', '"name": "../', "a file of the store's own folder"),
     ):
         index.write_text(text.replace(old, new, 1))
         with pytest.raises(InputError, match=said):

@@ -26,6 +26,10 @@ class Shard:
     begin: dict[str, Any]
     """Where in the text it begins: the state of its contexts."""
 
+    def __post_init__(self):
+        if self.name in ("", ".", "..") or any(sign in self.name for sign in "/\\\0"):
+            raise InputError(f"a shard named {self.name!r}", expected="a file of the store's own folder")
+
 
 @dataclass(frozen=True)
 class Index:

@@ -32,8 +32,8 @@ class StoreSource:
         window_rows: rows that are mixed; at least one shard is.
         seed: of the order.
         epochs: passes over the rows; without end if None.
-        reader, readers: this source reads every `readers`-th shard, beginning with the `reader`-th, so that several
-            share a store.
+        reader: the first shard that this source reads, before every `readers`-th after it.
+        readers: how many sources share the store.
         part: `(i, n)` yields the i-th of n equal parts of each batch, for one of n processes that share them.
         verify: compare each shard with its checksum when it is first opened.
 
