@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -15,4 +16,7 @@ def on_page_content(content: str, **_: Any) -> str:
 
 
 def _mathml(formula: str, *, block: bool) -> str:
-    return convert(formula.strip(), display="block" if block else "inline")
+    made = convert(formula.strip(), display="block" if block else "inline")
+    if "\\" in made:  # a command that the converter does not know stays as it is
+        raise PluginError(f"a formula with a command that has no MathML here: {formula}")
+    return made
