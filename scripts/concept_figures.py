@@ -24,6 +24,7 @@ from torch import Tensor
 import monosema as ms
 from monosema.evaluation.known_truth import match_features
 from monosema.recipes import recipes
+from monosema.recipes.batch_topk import BatchTopKRecipe
 from monosema.synthetic import Magnitudes, SyntheticConfig, SyntheticSource, World
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -101,7 +102,7 @@ def draw_codes() -> None:
     text = ms.MixedContexts(ms.Contexts(model.tokenizer, "tiny:train", 256, repeat=True), window=2**22)
     source = ms.ModelSource(model, text, ["resid_post.2"], batch_size=512)
     spec = ms.Spec.autoencoder("resid_post.2", d=256, width=4096)
-    learner = ms.Learner(spec, recipes["batch_topk"](k=32), source.sample(16_384), steps=1000, batch_size=512)
+    learner = ms.Learner(spec, BatchTopKRecipe(k=32), source.sample(16_384), steps=1000, batch_size=512)
     ms.train(source, {"batch_topk": learner}, 1000)
     save(codes_picture(learner.finished(), next(iter(source))["resid_post.2"].float()), "concepts/codes")
 
