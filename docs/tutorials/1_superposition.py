@@ -180,7 +180,8 @@ ms.train(source, {"topk": learner})
 dictionary = learner.finished()
 
 # %%
-heldout = ms.take_contexts(ms.Contexts(model.tokenizer, "tiny:heldout", 128), tokens=8192)
+text = ms.MixedContexts(ms.Contexts(model.tokenizer, "tiny:heldout", 128), window=2**18)
+heldout = ms.take_contexts(text, tokens=8192)
 activations = ms.read(model, heldout, [point])[point].flatten(0, 1).float()
 found = ms.evaluate_rows(dictionary, activations).metrics
 print(f"variance explained {found.fve:.1%}, features active per token {found.l0:.0f}, alive {found.alive:.1%}")
