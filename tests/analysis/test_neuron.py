@@ -76,6 +76,11 @@ def test_each_figure_is_what_one_dense_computation_gives(kind: str):
     assert parts.variance == pytest.approx(target.var(correction=0).item(), rel=1e-6)
 
 
+def test_an_autoencoder_s_activations_may_be_one_tensor():
+    made, (x, _) = dictionary("autoencoder"), rows("autoencoder")
+    assert_close(neuron_parts(made, x, 1), neuron_parts(made, [(x, x)], 1))
+
+
 def assert_close(one: NeuronParts, other: NeuronParts) -> None:
     for name, value in vars(one).items():
         torch.testing.assert_close(torch.as_tensor(getattr(other, name)), torch.as_tensor(value))

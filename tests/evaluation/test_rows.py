@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from monosema.dictionaries import Dictionary, ReLU
 from monosema.errors import InputError
 from monosema.evaluation import evaluate_rows
-from tests.evaluation.helpers import D, assert_same, constant, random_dictionary, scaling
+from tests.evaluation.helpers import D, assert_same, constant, random_dictionary, scaling, spec
 
 
 def batches(mean: float = 0.0, sizes: tuple[int, ...] = (30, 1, 50)):
@@ -34,6 +35,21 @@ def test_no_metric_depends_on_the_batches():
 def test_a_target_other_than_the_input_is_what_is_explained():
     m = evaluate_rows(scaling(1.0), [(x, 2 * x) for x, _ in batches()]).metrics
     assert m.reconstruction_bias == pytest.approx(0.5)
+
+
+def test_an_autoencoder_s_activations_may_be_one_tensor():
+    x = torch.cat([part for part, _ in batches(1.0)])
+    one, pairs = evaluate_rows(random_dictionary(), x), evaluate_rows(random_dictionary(), [(x, x)])
+    assert one.metrics == pairs.metrics
+    assert torch.equal(one.density, pairs.density)
+
+
+def test_one_tensor_is_refused_where_it_is_not_what_is_reconstructed():
+    transcoder = Dictionary(spec(D, 4, writes="elsewhere"), ReLU(4)).eval()
+    with pytest.raises(InputError, match="one tensor of activations for a transcoder"):
+        evaluate_rows(transcoder, torch.zeros(3, D))
+    with pytest.raises(InputError, match=r"shape \[2, 3, 12\]; expected \[rows, 12\]"):
+        evaluate_rows(scaling(1.0), torch.zeros(2, 3, D))
 
 
 def test_batches_that_can_be_read_only_once_are_refused():

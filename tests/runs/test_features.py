@@ -12,13 +12,12 @@ import torch
 
 from monosema import load
 from monosema.errors import InputError
-from monosema.features import FeatureStore
+from monosema.features import FeatureStore, feature_text
 from monosema.models import load_model, read
 from monosema.runs.feature_page import ensure_store, parse_features, provider_of, spread, write_folder_page
 from monosema.runs.features import (
     build_folder,
     export_folder,
-    feature_text,
     feature_values,
     open_features,
     open_store,
@@ -173,6 +172,9 @@ def test_values_and_text_of_a_feature(built: Path):
     shown = [line for line in lines if "«" in line]
     assert len(shown) == 3
     assert float(shown[0].split()[0]) == pytest.approx(row.high, abs=6e-3)
+    token = row.examples[0]["token"]
+    alone = feature_text(store, feature, examples=1, window=(0, 0)).splitlines()[-1]
+    assert alone.split("«")[1] == store.place(token, 0, 0).texts[0].replace("\n", "⏎") + "»"
 
 
 def test_a_store_is_exported_by_name(built: Path, tmp_path: Path):

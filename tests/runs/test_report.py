@@ -29,6 +29,12 @@ def page(folder: Path) -> Page:
     return Page(folder / "report.html")
 
 
+def test_a_result_that_is_shown_says_what_was_measured_and_fills_no_pages():
+    shown = repr(result_of())
+    assert f"fve={result_of().metrics[NAMES[0]].fve}" in shown
+    assert len(shown) < 2500
+
+
 def test_hostile_text_is_shown_as_text(page: Page):
     shown = "".join(HOSTILE).replace("\n", "⏎").replace("\x1b", "·").replace("\u200d", "·")
     assert page.shown.count(shown) == 2 * len(NAMES)

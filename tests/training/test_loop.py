@@ -38,6 +38,17 @@ def test_learners_on_one_stream_end_as_if_each_were_alone():
         assert same(student.state_dict(), together[name].state_dict())
 
 
+def test_a_run_is_as_long_as_its_learners_were_made_for():
+    students = {name: learner(recipe(name)) for name in ("topk", "l1")}
+    train(source(), students)
+    assert all(student.step_count == student.steps for student in students.values())
+    with pytest.raises(InputError, match="no learner; expected one length, or `steps`"):
+        train(source(), {})
+    students["l1"].steps += 1
+    with pytest.raises(InputError, match="learners for runs of these lengths"):
+        train(source(), students)
+
+
 def test_observers_hear_every_step_s_metrics_and_change_nothing():
     watched, unwatched, listeners = learner(recipe("topk")), learner(recipe("topk")), [Listener(), Listener()]
     train(source(), {"a": watched}, 6, listeners)

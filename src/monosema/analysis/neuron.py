@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
+from monosema.evaluation.rows import twice
 
 _ROWS = 1024  # rows whose dense codes are in memory at once
 
@@ -53,14 +54,14 @@ class NeuronParts:
 @torch.no_grad()
 def neuron_parts(
     dictionary: Dictionary,
-    rows: Iterable[tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch d_out"]]],
+    rows: Iterable[tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch d_out"]]] | Float[Tensor, "rows d"],
     neuron: int,
 ) -> NeuronParts:
     """Which features make up one neuron: one entry of the activations that a dictionary writes.
 
     Args:
         dictionary: what reconstructs (or, a transcoder, predicts) the activations.
-        rows: batches of activations read and activations written (for an autoencoder, the same twice), read once.
+        rows: batches of activations read and activations written, read once; or, for an autoencoder, one tensor.
         neuron: which entry.
 
     Raises:
@@ -68,6 +69,8 @@ def neuron_parts(
     """
     if not 0 <= neuron < dictionary.spec.d_out:
         raise InputError(f"neuron {neuron}", expected=f"0 to {dictionary.spec.d_out - 1}, as the dictionary writes")
+    if isinstance(rows, Tensor):
+        rows = twice(dictionary, rows)
     sums = _Sums(dictionary, neuron)
     training = dictionary.training
     dictionary.eval()

@@ -13,8 +13,8 @@ from monosema.runs.features import (
     TOKENS,
     build_folder,
     export_folder,
-    feature_text,
     feature_values,
+    features_text,
     open_store,
 )
 
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
         if chosen.json:
             print_json([feature_values(store, feature) for feature in chosen.features])
         else:
-            print("\n\n".join(feature_text(store, feature) for feature in chosen.features))
+            print(features_text(store, chosen.features))
 
 
 def _build(options: dict[str, Any]) -> None:

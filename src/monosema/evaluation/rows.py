@@ -20,25 +20,47 @@ _ROWS = 1024  # rows whose dense codes are in memory at once
 
 @torch.no_grad()
 def evaluate_rows(
-    dictionary: Dictionary, rows: Collection[tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch d_out"]]]
+    dictionary: Dictionary,
+    rows: Collection[tuple[Float[Tensor, "batch d_in"], Float[Tensor, "batch d_out"]]] | Float[Tensor, "rows d"],
 ) -> Evaluation:
     """Measures reconstruction and sparsity on activations; what needs a language model is None in the result.
 
     Args:
         dictionary: what is measured, in evaluation mode.
-        rows: batches of activations read and activations to reconstruct (for an autoencoder, the same tensor twice).
-            They are read twice, for their mean and for the rest.
+        rows: batches of activations read and activations to reconstruct, which are read twice, for their mean and for
+            the rest; or, for an autoencoder, one tensor of activations.
 
     Raises:
         InputError: the batches can be read only once, do not fit the dictionary, hold values that are not finite, or
             do not vary.
     """
+    if isinstance(rows, Tensor):
+        rows = twice(dictionary, rows)
     if iter(rows) is rows:
         raise InputError("batches that can be read only once", expected="a list: they are read twice")
     mean = means_of({"target": target} for _, target in _checked(dictionary, rows))["target"]
     with in_evaluation_mode([dictionary]):
         parts = (measure_rows(dictionary, x, target, mean)[0] for x, target in rows)
         return add_up(parts).evaluation(dictionary.spec)
+
+
+def twice(
+    dictionary: Dictionary, rows: Float[Tensor, "rows d"]
+) -> list[tuple[Float[Tensor, "batch d"], Float[Tensor, "batch d"]]]:
+    """Batches of what an autoencoder reads and of what it is to reconstruct, which are the same.
+
+    Raises:
+        InputError: it writes something else, or activations of another shape.
+    """
+    spec = dictionary.spec
+    if not spec.writes_what_it_reads:
+        raise InputError(
+            f"one tensor of activations for a {spec.wiring}",
+            expected="batches of activations read and of activations to reconstruct",
+        )
+    if rows.ndim != 2 or rows.shape[1] != spec.d_in:
+        raise InputError(f"activations of shape {list(rows.shape)}", expected=f"[rows, {spec.d_in}], as it reads")
+    return [(part, part) for part in rows.split(_ROWS)]
 
 
 def measure_rows(

@@ -2,5 +2,6 @@
 
 from monosema.features.build import BuildOptions, build_features
 from monosema.features.store import Activations, Feature, FeatureStore, Place
+from monosema.features.text import feature_text
 
-__all__ = ["Activations", "BuildOptions", "Feature", "FeatureStore", "Place", "build_features"]
+__all__ = ["Activations", "BuildOptions", "Feature", "FeatureStore", "Place", "build_features", "feature_text"]

@@ -5,15 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from monosema.activations import Contexts, MixedContexts
-from monosema.analysis.render import one_line
 from monosema.dashboard.examples import WINDOW
 from monosema.device import keep_freed_memory, pick_device
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.features import Activations, BuildOptions, FeatureStore, Place, build_features
+from monosema.features import BuildOptions, FeatureStore, build_features, feature_text
 from monosema.features.export import EXPORTS
 from monosema.features.layout import INDEX
 from monosema.features.summary import ExampleOptions
@@ -175,33 +172,9 @@ def feature_values(store: FeatureStore, feature: int) -> dict[str, Any]:
     return values
 
 
-def feature_text(store: FeatureStore, feature: int, examples: int = 10) -> str:
-    """What is known of a feature, in lines for a terminal."""
-    row, activations = store.feature(feature), store.activations(feature)
-    lines = [
-        f"feature {feature}: fires on {100 * row.density:.4g} % of {store.index.counted:,} tokens "
-        f"({row.activations:,}), mean {row.mean:.3g}, max {row.high:.3g}"
-    ]
-    lines += [f"  {description.line()}" for description in store.descriptions(feature)]
-    for title, pairs in (("promotes", row.promotes), ("suppresses", row.suppresses)):
-        if pairs:
-            lines.append(f"  {title}: " + "  ".join(f"{one_line(p['text'])!r} {p['value']:+.2f}" for p in pairs))
-    for title in ("similar", "together", "apart"):
-        pairs = getattr(row, title)
-        lines.append(f"  {title}: " + ("  ".join(f"{p['feature']} {p['figure']:+.2f}" for p in pairs) or "none"))
-    strongest = [pick for pick in row.examples if pick["group"] == 0][:examples]
-    places = store.places([pick["token"] for pick in strongest], *WINDOW)
-    for place, pick in zip(places, strongest, strict=True):
-        lines.append(_example_line(place, activations, pick["token"], store.index.context))
-    return "\n".join(lines)
-
-
-def _example_line(place: Place, activations: Activations, token: int, length: int) -> str:
-    at = token - place.context * length - place.start
-    texts = [one_line(text) for text in place.texts]
-    texts[at] = f"«{texts[at]}»"
-    value = activations.values[np.searchsorted(activations.tokens, token)]
-    return f"{value:10.2f}  {''.join(texts)}"
+def features_text(store: FeatureStore, features: Sequence[int]) -> str:
+    """What is known of some features, in lines for a terminal."""
+    return "\n\n".join(feature_text(store, feature) for feature in features)
 
 
 def store_places(folder: str | Path, names: list[str], out: Path | None) -> dict[str, Path]:

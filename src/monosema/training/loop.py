@@ -20,7 +20,7 @@ class Observer(Protocol):
 def train(
     source: Source,
     learners: Mapping[str, Learner],
-    steps: int,
+    steps: int | None = None,
     observers: Sequence[Observer] = (),
     *,
     done: int = 0,
@@ -33,15 +33,16 @@ def train(
     Args:
         source: what yields the batches.
         learners: the dictionaries in training, by name.
-        steps: length of the run.
+        steps: length of the run; by default the one that the learners' schedules were made for.
         observers: told of every step.
         done: steps that lie behind source and learners.
         skip_non_finite: leave out batches whose loss is not finite, in place of ending the run.
 
     Raises:
-        InputError: the source ends before.
+        InputError: the source ends before, or the length is not given and the learners do not agree on one.
         NonFiniteLoss: a dictionary's loss left the finite numbers; the error holds the batch.
     """
+    steps = _length(learners) if steps is None else steps
     keep_freed_memory()
     batches = iter(source)
     for step in range(done + 1, steps + 1):
@@ -55,6 +56,17 @@ def train(
         metrics = {name: _step(learner, batch, skip_non_finite) for name, learner in learners.items()}
         for observer in observers:
             observer.on_step(step, metrics)
+
+
+def _length(learners: Mapping[str, Learner]) -> int:
+    """The steps that all learners were made for."""
+    steps = {name: learner.steps for name, learner in learners.items()}
+    if len(set(steps.values())) != 1:
+        raise InputError(
+            f"learners for runs of these lengths: {steps}" if steps else "no learner",
+            expected="one length, or `steps`",
+        )
+    return next(iter(steps.values()))
 
 
 def _step(learner: Learner, batch: Batch, skip_non_finite: bool) -> dict[str, float]:
