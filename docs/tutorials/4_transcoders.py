@@ -180,7 +180,7 @@ for ax, (name, own) in zip(axes, ids.items(), strict=True):
     tokens = [repr(token)[1:-1] for token in token_strings(model.tokenizer, own.tolist())]
     ax.set_xticks(range(len(own)), tokens, rotation=60, ha="right")
     ax.set(title=name, xlabel="source token", ylabel="head of layer 1")
-figure.colorbar(shown, ax=axes, label="part of the pre-activation")
+_ = figure.colorbar(shown, ax=axes, label="part of the pre-activation")
 
 # %% [markdown]
 # Blue speaks for the feature, red against it. In the class's prompt heads find `class` and the name of the base, and
