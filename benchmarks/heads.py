@@ -9,7 +9,7 @@ held-out text. Poor starts: an encoder that points elsewhere than the decoder, b
 
 import argparse
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,6 @@ CASES: dict[str, tuple[Recipe, int, int]] = {
 }
 
 
-def spec_of(width: int, blocks: int) -> Spec:
-    spec = Spec.autoencoder(POINT, D, width)
-    return spec if blocks == 1 else replace(spec, encoder="block_diagonal", decoder="block_diagonal", blocks=blocks)
-
-
 def draw(results: Path, picture: Path) -> None:
     """Of each case what it recovers and explains, with the targets of Kissane et al. (arXiv 2406.17759) at this L0."""
     from matplotlib.figure import Figure
@@ -104,7 +99,14 @@ def trained(tokens: int, store: str | None) -> dict[str, Dictionary]:
         source = ModelSource(model, text, [POINT], batch_size=BATCH)
     steps, sample, fast = tokens // BATCH, source.sample(16_384), has_fast_bf16(torch.device("cpu"))
     learners = {
-        name: Learner(spec_of(width, blocks), recipe, sample, steps=steps, batch_size=BATCH, autocast=fast)
+        name: Learner(
+            Spec.autoencoder(POINT, D, width, blocks=blocks),
+            recipe,
+            sample,
+            steps=steps,
+            batch_size=BATCH,
+            autocast=fast,
+        )
         for name, (recipe, width, blocks) in CASES.items()
     }
     with ProgressBar(steps, BATCH) as bar:

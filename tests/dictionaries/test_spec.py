@@ -1,5 +1,7 @@
 """What a specification refuses."""
 
+from dataclasses import replace
+
 import pytest
 
 from monosema.dictionaries import Spec
@@ -16,6 +18,23 @@ def test_an_autoencoder_writes_what_it_reads():
 def test_a_transcoder_may_write_elsewhere_and_in_another_size():
     spec = Spec(4, 5, 8, reads=("mlp_in.0",), writes=("mlp_out.0",), wiring="transcoder")
     assert (spec.d_in, spec.d_out) == (4, 5)
+
+
+def test_the_usual_specs_have_short_forms():
+    assert Spec.transcoder("mlp_in.0", "mlp_out.0", 4, 5, 8, skip=True) == Spec(
+        d_in=4, d_out=5, width=8, reads=("mlp_in.0",), writes=("mlp_out.0",), wiring="transcoder", skip=True
+    )
+    plain = Spec(d_in=4, d_out=4, width=8, reads=("attn_z.0",), writes=("attn_z.0",))
+    assert Spec.autoencoder("attn_z.0", 4, 8) == plain
+    assert Spec.autoencoder("attn_z.0", 4, 8, blocks=2) == replace(
+        plain, encoder="block_diagonal", decoder="block_diagonal", blocks=2
+    )
+
+
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_blocks_divide_what_they_cut(blocks: int):
+    with pytest.raises(InputError, match=f"{blocks} blocks of"):
+        Spec.autoencoder("attn_z.0", 4, 8, blocks=blocks)
 
 
 @pytest.mark.parametrize("sizes", [(0, 0, 8), (4, 4, 0), (-1, -1, 8)])

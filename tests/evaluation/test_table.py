@@ -32,3 +32,12 @@ def test_notes_say_how_many_tokens_and_what_became_of_special_ones():
     assert str(MEASURED["in a model"].tokens) in special
     assert f"{int((CONTEXTS == 0).sum())} special tokens were neither" in special
     assert "special" not in none
+
+
+def test_as_text_cells_end_below_each_other_and_notes_follow():
+    table = table_rows(MEASURED)
+    lines = str(table).splitlines()
+    figures, notes = lines[: 1 + len(table.rows)], lines[1 + len(table.rows) :]
+    assert len({len(line) for line in figures}) == 1
+    assert all(line.endswith(cells[-1]) for line, cells in zip(figures, [table.headers, *table.rows], strict=True))
+    assert notes == table.notes

@@ -124,9 +124,18 @@ class Spec:
             )
 
     @classmethod
-    def autoencoder(cls, point: str, d: int, width: int) -> "Spec":
-        """A dictionary of `width` features that reconstructs the activations, of size `d`, at one hook point."""
-        return cls(d_in=d, d_out=d, width=width, reads=(point,), writes=(point,))
+    def autoencoder(cls, point: str, d: int, width: int, *, blocks: int = 1) -> "Spec":
+        """A dictionary of `width` features that reconstructs the activations, of size `d`, at one hook point.
+
+        With `blocks`, encoder and decoder are cut into so many, such as one for each attention head at `attn_z.L`.
+        """
+        maps = BLOCK_DIAGONAL if blocks != 1 else "dense"
+        return cls(d, d, width, (point,), (point,), encoder=maps, decoder=maps, blocks=blocks)
+
+    @classmethod
+    def transcoder(cls, reads: str, writes: str, d_in: int, d_out: int, width: int, *, skip: bool = False) -> "Spec":
+        """A dictionary of `width` features that predicts one hook point's activations from another's."""
+        return cls(d_in, d_out, width, (reads,), (writes,), wiring="transcoder", skip=skip)
 
     @property
     def writes_what_it_reads(self) -> bool:

@@ -14,6 +14,14 @@ class Table(NamedTuple):
     rows: list[list[str]]
     notes: list[str]
 
+    def __str__(self) -> str:
+        """Plain text: columns side by side, and the notes below."""
+        columns = [
+            [f"{cell:{'>' if i else '<'}{max(map(len, column))}}" for cell in column]
+            for i, column in enumerate(zip(self.headers, *self.rows, strict=True))
+        ]
+        return "\n".join([*("  ".join(line).rstrip() for line in zip(*columns, strict=True)), *self.notes])
+
 
 def table_rows(metrics: Mapping[str, Metrics]) -> Table:
     """The metrics of dictionaries, by name, as text: what the tables of published dictionaries show."""
