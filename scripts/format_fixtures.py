@@ -445,7 +445,7 @@ def gemma_scope(root: Path) -> None:
 def gemma_scope_2(root: Path) -> None:
     x = random(ROWS, D, seed=90)
     hooks = {
-        "resid_post": ("model.layers.7.output", None),
+        "resid_post": ("model.layers.7.output", "model.layers.7.output"),
         "transcoder": (
             "model.layers.7.pre_feedforward_layernorm.output",
             "model.layers.7.post_feedforward_layernorm.output",
@@ -461,10 +461,10 @@ def gemma_scope_2(root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {key: w[known] for key, known in (("w_enc", "W_enc"), ("w_dec", "W_dec"))}
         tensors |= {key: w[key] for key in ("b_enc", "b_dec", "threshold")}
-        config: dict[str, Any] = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt"}
-        config["hf_hook_point_in"] = hooks[place][0]
-        if place == "transcoder":
-            config |= {"hf_hook_point_out": hooks[place][1], "affine_connection": affine}
+        config: dict[str, Any] = {"architecture": "jump_relu", "affine_connection": affine, "width": WIDTH, "l0": 4}
+        config |= {"model_name": "gemma-v3-1b-pt" if affine else "google/gemma-3-1b-pt"}
+        config |= {"hf_hook_point_in": hooks[place][0], "hf_hook_point_out": hooks[place][1]}
+        config["type"] = "transcoder" if place == "transcoder" else "sae"
         if affine:
             tensors["affine_skip_connection"] = w["W_skip"]
         save_file(tensors, folder / "params.safetensors")
@@ -473,6 +473,37 @@ def gemma_scope_2(root: Path) -> None:
         codes = jump(x.double() @ v["W_enc"] + v["b_enc"], v["threshold"])
         out = codes @ v["W_dec"] + v["b_dec"]
         write_record(folder, x, codes, out + x.double() @ v["W_skip"] if affine else out)
+    crosscoder = root / "gemma_scope_2" / "crosscoder" / "layer_5_9_12_width_72"
+    gemma_crosscoder(crosscoder, causal=True)
+    gemma_crosscoder(crosscoder.with_name(f"{crosscoder.name}_all"), causal=False)
+
+
+def gemma_crosscoder(folder: Path, causal: bool) -> None:
+    """A crosscoder of three layers, by the equations of the release's own tutorial: a file a layer, stacked.
+
+    Its features write to no earlier layer, as the report says, and its configuration says which layers; or they write
+    to all, as the tutorial's equations would allow, and the folder's name alone says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    layers = []
+    for layer in range(3):
+        tensors = {"w_enc": random(D, WIDTH, seed=layer), "b_enc": random(WIDTH, seed=layer + 9) / 2}
+        tensors |= {"w_dec": random(WIDTH, 3, D, seed=layer) / 3, "b_dec": random(D, seed=layer + 19)}
+        tensors |= {"threshold": random(WIDTH, seed=layer + 29).abs()}
+        if causal:
+            tensors["w_dec"][:, :layer] = 0
+        save_file(tensors, folder / f"params_layer_{layer}.safetensors")
+        layers.append(tensors)
+    if causal:
+        config = {"architecture": "jump_relu", "model_name": "google/gemma-3-270m-pt", "type": "crosscoder", "l0": 4}
+        hooks = dict.fromkeys(("hf_hook_point_in", "hf_hook_point_out"), "model.layers.{5,9,12}.output")
+        config |= {**hooks, "width": 3 * WIDTH, "affine_connection": False}
+        (folder / "config.json").write_text(json.dumps(config))
+    v = {name: torch.stack([tensors[name] for tensors in layers]).double() for name in layers[0]}
+    x = random(ROWS, 3 * D, seed=90)
+    codes = jump(torch.einsum("bli,lif->blf", x.double().unflatten(1, (3, D)), v["w_enc"]) + v["b_enc"], v["threshold"])
+    out = torch.einsum("blf,lfmo->bmo", codes, v["w_dec"]) + v["b_dec"]
+    write_record(folder, x, codes.flatten(1), out.flatten(1))
 
 
 def llama_scope(root: Path) -> None:

@@ -214,3 +214,19 @@ def test_without_the_name_of_its_repository_qwen_scope_does_not_say_k(tmp_path: 
     with pytest.raises(InputError, match=r"how many features .*such as SAE-Res-Qwen3"):
         load(tmp_path / "layer3.sae.pt")
     assert load(FIXTURES / name).activation.options() == {"k": 4}
+
+
+def test_the_configuration_of_qwen_scope_says_k_too(tmp_path: Path):
+    name = "qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer3.sae.pt"
+    config = {"model_type": "topk_sae", "base_model": "Qwen/Qwen3-1.7B-Base", "k": 4, "hook_point": "resid_post"}
+    for folder in ("it", "SAE-Res-Qwen3-8B-Base-W64K-L0_50"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "layer3.sae.pt").write_bytes(files_of(name)["layer3.sae.pt"])
+        (tmp_path / folder / "config.json").write_text(json.dumps(config))
+    found = load(tmp_path / "it" / "layer3.sae.pt")
+    assert (found.activation.options(), found.metadata["model"]) == ({"k": 4}, "Qwen/Qwen3-1.7B-Base")
+    with pytest.raises(InputError, match=r"k = 4 in .*expected 50"):
+        load(tmp_path / folder / "layer3.sae.pt")
+    (tmp_path / "it" / "config.json").write_text(json.dumps(config | {"hook_point": "mlp_out"}))
+    with pytest.raises(InputError, match="expected resid_post"):
+        load(tmp_path / "it" / "layer3.sae.pt")
