@@ -51,6 +51,18 @@ def test_the_factor_of_saelens_training_is_folded_into_the_weights(tmp_path: Pat
     assert torch.equal(load(beside).W_enc, load(path).W_enc)
 
 
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_the_one_threshold_of_a_checkpoint_follows_the_units_of_the_codes(tmp_path: Path, rescaled: bool):
+    """Pre-activations keep theirs; times the norms of decoder rows, they have those of activations."""
+    name, options = "saelens/checkpoint_batchtopk", {"rescale_acts_by_decoder_norm": rescaled}
+    path = changed(name, tmp_path / "a", normalize_activations="expected_average_only_in", **options)
+    (path / "activation_scaler.json").write_text('{"scaling_factor": 0.3}')
+    raw, scaled, x = load(path), load(changed(name, tmp_path / "b", **options)), recorded(name).x
+    torch.testing.assert_close(raw.encode(x), scaled.encode(x * 0.3) / (0.3 if rescaled else 1))
+    torch.testing.assert_close(raw(x), scaled(x * 0.3) / 0.3)
+    assert raw.encode(x).any()
+
+
 def test_matching_pursuit_takes_raw_activations_as_saelens_has_it(tmp_path: Path):
     """Directions stay, so that codes, bias and residual are those of training over the factor."""
     x, scaled = recorded("saelens/matching_pursuit").x, load(changed("saelens/matching_pursuit", tmp_path / "a"))
