@@ -14,6 +14,7 @@ SAEDashboard is `sae-dashboard`, installed with `--no-deps`.
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 from datetime import date
@@ -39,10 +40,9 @@ TRAINED_ON = 200_000
 
 def trained(folder: Path, recipe: str = "topk") -> Path:
     """A dictionary of `resid_post.2`, as `monosema train` makes it."""
-    from monosema.cli.main import main as monosema
-
     arguments = ["--site", "resid_post.2", "--width", "4096", "--recipe", recipe, "--k", "32"]
-    monosema(["train", *arguments, "--tokens", str(TRAINED_ON), "--out", str(folder)])
+    arguments += ["--tokens", str(TRAINED_ON), "--out", str(folder)]
+    subprocess.run([sys.executable, "-m", "monosema", "train", *arguments], check=True, stdout=sys.stderr)
     return next((folder / "dictionaries").iterdir())
 
 

@@ -85,7 +85,8 @@ def saelens(root: Path) -> None:
 
 
 def trained_saelens(root: Path) -> None:
-    """What training leaves: BatchTopK and Matryoshka are saved as JumpReLU, TopK with its norms folded."""
+    """What training leaves: BatchTopK and Matryoshka are saved as JumpReLU, TopK with its norms folded. Checkpoints of
+    the former two are what they would become."""
     from sae_lens import SAE, registry
 
     for name, options in {
@@ -98,10 +99,14 @@ def trained_saelens(root: Path) -> None:
         fill(sae)
         if hasattr(sae, "topk_threshold"):
             sae.topk_threshold.fill_(0.31)
-        folder = root / f"trained_{name}"
+        folder, checkpoint = root / f"trained_{name}", root / f"checkpoint_{name}"
+        if "batch" in name:
+            sae.save_model(checkpoint)
         sae.save_inference_model(folder)
         loaded, x = SAE.load_from_disk(folder), random(ROWS, D, seed=90)
         record(folder, x, loaded.encode(x), loaded(x))
+        if "batch" in name:
+            record(checkpoint, x, loaded.encode(x), loaded(x))
 
 
 def pursuing_saelens(root: Path) -> None:
@@ -235,6 +240,61 @@ def through_loader(loader: str, root: Path, release: str, id: str, factor: float
         sae.fold_activation_norm_scaling_factor(factor)
     x = random(ROWS, D, seed=90)
     record(root / id, x, sae.encode(x), sae(x))
+
+
+def temporal(root: Path) -> None:
+    """Autoencoders of contexts: as SAELens saves them, and as canrager/temporalSAEs has them, by SAELens' loader."""
+    from sae_lens import SAE, registry
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+
+    sae_class, config_class = registry.get_sae_class("temporal")
+    common: dict[str, Any] = {"d_in": D, "d_sae": WIDTH, "n_heads": 2, "bottleneck_factor": 4}
+    variants: dict[str, dict[str, Any]] = {
+        "topk": {"kval_topk": K, "n_attn_layers": 2, "normalize_activations": "constant_scalar_rescale"},
+        "relu": {"sae_diff_type": "relu", "tied_weights": False, "apply_b_dec_to_input": False},
+        "layer_norm": {"kval_topk": K, "normalize_activations": "layer_norm"},
+        "bare": {"sae_diff_type": "relu", "apply_b_dec_to_input": False},
+    }
+    for name, options in variants.items():
+        if name == "topk":
+            options["activation_normalization_factor"] = 0.3
+        metadata = registry_metadata("blocks.12.hook_resid_post")
+        sae = sae_class(config_class(**common, **options, metadata=metadata))
+        fill(sae)
+        sae.save_model(root / name)
+        record_contexts(root / name, SAE.load_from_disk(root / name))
+    folder = root / "original" / "layer_12" / "temporal"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        {"W_dec": "D", "b_dec": "b"}.get(name, name): tensor
+        for name, tensor in load_file(root / "topk" / "sae_weights.safetensors").items()
+    }
+    save_file(weights, folder / "latest_ckpt.safetensors")
+    (folder / "conf.yaml").write_text(
+        f"llm: {{dimin: {D}}}\ndata: {{dtype: float32}}\nsae: {{exp_factor: {WIDTH / D}, n_heads: 2, n_attn_layers: 2, "
+        f"bottleneck_factor: 4, sae_diff_type: topk, kval_topk: {K}, tied_weights: true, scaling_factor: 0.25}}\n"
+    )
+    loaders.hf_hub_download = lambda repo_id, filename, **_: str(root / "original" / filename)
+    record_contexts(
+        folder, SAE.from_pretrained("org/it", "layer_12/temporal", converter=loaders.temporal_sae_huggingface_loader)
+    )
+
+
+def registry_metadata(hook: str) -> Any:
+    from sae_lens.saes.sae import SAEMetadata
+
+    return SAEMetadata(model_name="gemma-2-2b", hook_name=hook, context_size=128)
+
+
+def record_contexts(folder: Path, sae: Any) -> None:
+    """Codes of both kinds and the reconstruction of two contexts of five tokens."""
+    x = random(2, 5, D, seed=90) * 3
+    novel, predicted = sae.encode_with_predictions(x)
+    assert predicted.any()
+    found = {"x": x, "novel": novel, "predicted": predicted, "out": sae(x)}
+    save_file(
+        {name: t.detach().contiguous() for name, t in found.items()}, folder.parent / f"{folder.name}.safetensors"
+    )
 
 
 def load_saelens(folder: Path, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -445,7 +505,7 @@ def gemma_scope(root: Path) -> None:
 def gemma_scope_2(root: Path) -> None:
     x = random(ROWS, D, seed=90)
     hooks = {
-        "resid_post": ("model.layers.7.output", None),
+        "resid_post": ("model.layers.7.output", "model.layers.7.output"),
         "transcoder": (
             "model.layers.7.pre_feedforward_layernorm.output",
             "model.layers.7.post_feedforward_layernorm.output",
@@ -461,10 +521,10 @@ def gemma_scope_2(root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {key: w[known] for key, known in (("w_enc", "W_enc"), ("w_dec", "W_dec"))}
         tensors |= {key: w[key] for key in ("b_enc", "b_dec", "threshold")}
-        config: dict[str, Any] = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt"}
-        config["hf_hook_point_in"] = hooks[place][0]
-        if place == "transcoder":
-            config |= {"hf_hook_point_out": hooks[place][1], "affine_connection": affine}
+        config: dict[str, Any] = {"architecture": "jump_relu", "affine_connection": affine, "width": WIDTH, "l0": 4}
+        config |= {"model_name": "gemma-v3-1b-pt" if affine else "google/gemma-3-1b-pt"}
+        config |= {"hf_hook_point_in": hooks[place][0], "hf_hook_point_out": hooks[place][1]}
+        config["type"] = "transcoder" if place == "transcoder" else "sae"
         if affine:
             tensors["affine_skip_connection"] = w["W_skip"]
         save_file(tensors, folder / "params.safetensors")
@@ -473,6 +533,37 @@ def gemma_scope_2(root: Path) -> None:
         codes = jump(x.double() @ v["W_enc"] + v["b_enc"], v["threshold"])
         out = codes @ v["W_dec"] + v["b_dec"]
         write_record(folder, x, codes, out + x.double() @ v["W_skip"] if affine else out)
+    crosscoder = root / "gemma_scope_2" / "crosscoder" / "layer_5_9_12_width_72"
+    gemma_crosscoder(crosscoder, causal=True)
+    gemma_crosscoder(crosscoder.with_name(f"{crosscoder.name}_all"), causal=False)
+
+
+def gemma_crosscoder(folder: Path, causal: bool) -> None:
+    """A crosscoder of three layers, by the equations of the release's own tutorial: a file a layer, stacked.
+
+    Its features write to no earlier layer, as the report says, and its configuration says which layers; or they write
+    to all, as the tutorial's equations would allow, and the folder's name alone says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    layers = []
+    for layer in range(3):
+        tensors = {"w_enc": random(D, WIDTH, seed=layer), "b_enc": random(WIDTH, seed=layer + 9) / 2}
+        tensors |= {"w_dec": random(WIDTH, 3, D, seed=layer) / 3, "b_dec": random(D, seed=layer + 19)}
+        tensors |= {"threshold": random(WIDTH, seed=layer + 29).abs()}
+        if causal:
+            tensors["w_dec"][:, :layer] = 0
+        save_file(tensors, folder / f"params_layer_{layer}.safetensors")
+        layers.append(tensors)
+    if causal:
+        config = {"architecture": "jump_relu", "model_name": "google/gemma-3-270m-pt", "type": "crosscoder", "l0": 4}
+        hooks = dict.fromkeys(("hf_hook_point_in", "hf_hook_point_out"), "model.layers.{5,9,12}.output")
+        config |= {**hooks, "width": 3 * WIDTH, "affine_connection": False}
+        (folder / "config.json").write_text(json.dumps(config))
+    v = {name: torch.stack([tensors[name] for tensors in layers]).double() for name in layers[0]}
+    x = random(ROWS, 3 * D, seed=90)
+    codes = jump(torch.einsum("bli,lif->blf", x.double().unflatten(1, (3, D)), v["w_enc"]) + v["b_enc"], v["threshold"])
+    out = torch.einsum("blf,lfmo->bmo", codes, v["w_dec"]) + v["b_dec"]
+    write_record(folder, x, codes.flatten(1), out.flatten(1))
 
 
 def llama_scope(root: Path) -> None:
@@ -594,6 +685,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "dictionary_learning": dictionary_learning,
     "sparsify": sparsify,
     "circuit_tracer": traced,
+    "temporal": temporal,
 }
 LOADERS = {"saelens": load_saelens, "dictionary_learning": load_dictionary_learning, "sparsify": load_sparsify}
 

@@ -49,6 +49,8 @@ KINDS = {
     "hook_mlp_out": "mlp_out",
     "hook_z": "attn_z",
 }
+WIDTHS = {"gpt2-small-res-jb": 24_576, **{f"pythia-70m-deduped-{kind}-sm": 32_768 for kind in ("res", "att", "mlp")}}
+"""Of releases whose names do not say it, but whose configurations do."""
 THOUSANDS = {"65": 2**16, "131": 2**17, "262": 2**18, "524": 2**19}
 TREATMENTS = ("fold_ln", "center_writing_weights", "fold_value_biases")
 
@@ -88,7 +90,7 @@ def width(release: str, repo: str, path: str) -> int | None:
         return 4096 * int(found[1])
     if found := re.search(r"hook_[a-z]+(?:_[a-z]+)*_(\d{3,})", path):
         return int(found[1])
-    return None
+    return WIDTHS.get(release)
 
 
 def l0(sae: dict[str, Any]) -> float | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from monosema.errors import InputError
     from monosema.evaluation import evaluate, evaluate_rows, splice
     from monosema.formats import for_evaluators, save_as
-    from monosema.hub import load, load_all
+    from monosema.hub import load, load_all, load_temporal
     from monosema.models import ModelPair, Replacement, load_model, read, replacing
     from monosema.recipes import Recipe
     from monosema.runs import DictionaryConfig, RunConfig, run
@@ -42,7 +42,7 @@ _ROOMS = {
     "errors": ("InputError",),
     "evaluation": ("evaluate", "evaluate_rows", "splice"),
     "formats": ("for_evaluators", "save_as"),
-    "hub": ("load", "load_all"),
+    "hub": ("load", "load_all", "load_temporal"),
     "models": ("ModelPair", "Replacement", "load_model", "read", "replacing"),
     "recipes": ("Recipe",),
     "runs": ("DictionaryConfig", "RunConfig", "run"),
@@ -72,6 +72,7 @@ __all__ = [
     "load",
     "load_all",
     "load_model",
+    "load_temporal",
     "open_text",
     "read",
     "replacing",

@@ -1,5 +1,6 @@
 """`monosema convert` writes what it read in another format, or nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def test_every_layer_of_a_set_gets_a_folder(monosema: Command, tmp_path: Path):
     assert ended.out.splitlines() == [f"layer_{n}: {tmp_path / 'out' / f'layer_{n}'}" for n in (0, 1)]
     x, _, out = recorded("circuit_tracer/per_layer/layer_1.safetensors")
     torch.testing.assert_close(load(tmp_path / "out" / "layer_1")(x), out, rtol=1e-5, atol=1e-5)
+
+
+def test_where_everything_lies_is_said_as_json_too(monosema: Command, tmp_path: Path):
+    ended = monosema("convert", FIXTURES / "circuit_tracer" / "per_layer", tmp_path / "out", "--json")
+    assert json.loads(ended.out) == {f"layer_{n}": str(tmp_path / "out" / f"layer_{n}") for n in (0, 1)}
 
 
 def test_every_dictionary_of_a_run_gets_a_folder(monosema: Command, tmp_path: Path, finished: Path):

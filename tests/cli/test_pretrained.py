@@ -58,6 +58,7 @@ def test_a_whole_release_is_downloaded_and_its_places_are_printed(monosema: Comm
     assert only.status == 2  # the address would be a word
     only = monosema("pretrained", "download", f"hf://{REPO}", "gpt2-small-res-jb", "--only", "resid_post")
     assert [line.split("\t")[0] for line in only.out.splitlines()] == [f"hf://{REPO}", list(places)[-1]]
+    assert json.loads(monosema("pretrained", "download", "gpt2-small-res-jb", "--json").out) == places
 
 
 def test_what_cannot_be_downloaded_is_one_line(monosema: Command, hub: FakeHub, monkeypatch: pytest.MonkeyPatch):
@@ -86,3 +87,5 @@ def test_push_publishes_and_says_where(monosema: Command, hub: FakeHub, finished
     assert ended.out == f"hf://me/mine@{hub.commits['me/mine'][-1][0]}\n"
     assert monosema("push", finished, "me/mine", "--dry-run", tmp_path / "dry").out.endswith(f"{tmp_path / 'dry'}\n")
     assert "org/repo" in monosema("push", finished, "mine").refused()
+    said = json.loads(monosema("push", finished, "me/mine", "--json").out)
+    assert said == {"address": f"hf://me/mine@{hub.commits['me/mine'][-1][0]}"}

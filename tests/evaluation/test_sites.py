@@ -92,6 +92,21 @@ def test_an_identity_recovers_everything_at_each_hook_point():
         assert own.ce_recovered == pytest.approx(1)
 
 
+def test_a_weakly_causal_crosscoder_is_measured_as_the_dense_one_with_zeros_and_does_not_run_in_a_model():
+    maps: dict[str, Any] = {"encoder": "block_diagonal", "decoder": "triangular", "blocks": 2}
+    sizes: dict[str, Any] = {"sizes_in": (D, D), "sizes_out": (D, D)}
+    causal, plain = filled(Spec(2 * D, 2 * D, WIDTH, STREAM, STREAM, **maps, **sizes)), crosscoder()
+    (early, from_early, late), own = causal.W_dec, WIDTH // 2
+    plain.load_state_dict({**causal.state_dict(), "W_enc": torch.block_diag(*causal.W_enc), "W_dec": plain.W_dec})
+    with torch.no_grad():
+        plain.W_dec[:own] = torch.cat([early, from_early], 1)
+        plain.W_dec[own:] = torch.cat([torch.zeros_like(late), late], 1)
+    found, expected = (evaluate({"it": made}, MODEL, CONTEXTS)["it"].metrics for made in (causal, plain))
+    assert_same(replace(found, l0_per_block=None), expected, rel=1e-9)
+    with pytest.raises(InputError, match="in a model that runs"):
+        splice(causal)
+
+
 def test_metrics_come_back_from_their_json():
     found = evaluate({"crosscoder": crosscoder()}, MODEL, CONTEXTS)["crosscoder"].metrics
     assert Metrics.from_json(json.loads(json.dumps(found.as_json()))) == found

@@ -1,10 +1,12 @@
 """Dictionaries of other libraries compute here what they compute there."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary
@@ -213,10 +215,63 @@ def test_a_cross_layer_transcoder_with_a_layer_missing_is_refused(tmp_path: Path
                 load(folder)
 
 
-def test_a_crosscoder_whose_files_look_alike_is_refused(tmp_path: Path):
-    folder = shutil.copytree(FIXTURES / "gemma_scope_2" / "clt", tmp_path / "crosscoder" / "layer_1_2_3")
-    with pytest.raises(InputError, match="a part of a crosscoder"):
-        load(folder)
+CROSSCODER = FIXTURES / "gemma_scope_2" / "crosscoder" / "layer_5_9_12_width_72"
+
+
+def test_a_weakly_causal_crosscoder_is_one_dictionary_of_the_layers_that_it_names():
+    whole, points = load(CROSSCODER), ("resid_post.5", "resid_post.9", "resid_post.12")
+    assert place(whole) == ("google/gemma-3-270m", points, points)
+    assert (whole.spec.encoder, whole.spec.decoder, whole.spec.blocks) == ("block_diagonal", "triangular", 3)
+    assert (whole.spec.writes_what_it_reads, whole.spec.cross_layer) == (True, False)
+    first, last = (load(CROSSCODER / f"params_layer_{layer}.safetensors") for layer in (0, 2))
+    assert (first.spec.reads, first.spec.writes, first.spec.wiring) == (points[:1], points, "transcoder")
+    assert (last.spec.reads, last.spec.writes, last.spec.wiring) == (points[2:], points[2:], "autoencoder")
+    x = recorded("gemma_scope_2/crosscoder/layer_5_9_12_width_72").x
+    close(whole(x), by_layers(CROSSCODER, x, 3, "params_layer_{}.safetensors"))
+
+
+def test_a_crosscoder_whose_features_write_to_all_layers_is_read_with_all_of_that():
+    folder = CROSSCODER.with_name(f"{CROSSCODER.name}_all")
+    dictionary = load(folder)
+    assert (dictionary.spec.encoder, dictionary.spec.decoder) == ("block_diagonal", "sites")
+    assert dictionary.spec.reads == ("resid_post.5", "resid_post.9", "resid_post.12")  # its folder is called so
+    with pytest.raises(InputError, match="write to earlier layers"):
+        load(folder / "params_layer_1.safetensors")
+
+
+def test_a_crosscoder_of_other_layers_than_it_has_files_is_refused(tmp_path: Path):
+    folder = shutil.copytree(CROSSCODER, tmp_path / "it")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hf_hook_point_in": "model.layers.{5,9}.output"}))
+    for path in (folder, folder / "params_layer_0.safetensors"):
+        with pytest.raises(InputError, match=r"hf_hook_point_in = .*expected 3 layers"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("where", "reads", "wiring"),
+    [
+        ("gemma-scope-2-1b-pt/resid_post_all/layer_7_width_16k_l0_small", "resid_post.7", "autoencoder"),
+        ("gemma-scope-2-1b-pt/transcoder/layer_7_width_16k_l0_small", "mlp_in.7", "transcoder"),
+        ("transcoders/layer_3/attn_out/layer_7_width_16k_l0_big", "attn_z.7", "autoencoder"),
+    ],
+)
+def test_without_a_configuration_the_folders_of_gemma_scope_2_say_the_place(
+    tmp_path: Path, where: str, reads: str, wiring: str
+):
+    (tmp_path / where).mkdir(parents=True)
+    shutil.copy(FIXTURES / "gemma_scope_2" / "resid_post" / "params.safetensors", tmp_path / where)
+    dictionary = load(tmp_path / where)
+    assert (dictionary.spec.reads, dictionary.spec.wiring) == ((reads,), wiring)
+
+
+def test_a_layer_of_gemma_scopes_cross_layer_transcoder_is_read_without_a_skip_too(tmp_path: Path):
+    tensors = load_file(FIXTURES / "gemma_scope_2" / "clt" / "params_layer_1.safetensors")
+    skip = tensors.pop("affine_skip_connection")
+    save_file(tensors, tmp_path / "params_layer_1.safetensors")
+    plain, x = load(tmp_path / "params_layer_1.safetensors"), recorded("gemma_scope_2/clt").x[:, 8:16].contiguous()
+    affine = load(FIXTURES / "gemma_scope_2" / "clt" / "params_layer_1.safetensors")
+    close(plain(x), affine(x) - torch.cat([x @ skip, torch.zeros(len(x), 8)], 1))
 
 
 def test_a_checkpoint_is_read_with_the_configuration_above_it():

@@ -51,6 +51,18 @@ def test_the_factor_of_saelens_training_is_folded_into_the_weights(tmp_path: Pat
     assert torch.equal(load(beside).W_enc, load(path).W_enc)
 
 
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_the_one_threshold_of_a_checkpoint_follows_the_units_of_the_codes(tmp_path: Path, rescaled: bool):
+    """Pre-activations keep theirs; times the norms of decoder rows, they have those of activations."""
+    name, options = "saelens/checkpoint_batchtopk", {"rescale_acts_by_decoder_norm": rescaled}
+    path = changed(name, tmp_path / "a", normalize_activations="expected_average_only_in", **options)
+    (path / "activation_scaler.json").write_text('{"scaling_factor": 0.3}')
+    raw, scaled, x = load(path), load(changed(name, tmp_path / "b", **options)), recorded(name).x
+    torch.testing.assert_close(raw.encode(x), scaled.encode(x * 0.3) / (0.3 if rescaled else 1))
+    torch.testing.assert_close(raw(x), scaled(x * 0.3) / 0.3)
+    assert raw.encode(x).any()
+
+
 def test_matching_pursuit_takes_raw_activations_as_saelens_has_it(tmp_path: Path):
     """Directions stay, so that codes, bias and residual are those of training over the factor."""
     x, scaled = recorded("saelens/matching_pursuit").x, load(changed("saelens/matching_pursuit", tmp_path / "a"))
@@ -214,3 +226,19 @@ def test_without_the_name_of_its_repository_qwen_scope_does_not_say_k(tmp_path: 
     with pytest.raises(InputError, match=r"how many features .*such as SAE-Res-Qwen3"):
         load(tmp_path / "layer3.sae.pt")
     assert load(FIXTURES / name).activation.options() == {"k": 4}
+
+
+def test_the_configuration_of_qwen_scope_says_k_too(tmp_path: Path):
+    name = "qwen_scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_4/layer3.sae.pt"
+    config = {"model_type": "topk_sae", "base_model": "Qwen/Qwen3-1.7B-Base", "k": 4, "hook_point": "resid_post"}
+    for folder in ("it", "SAE-Res-Qwen3-8B-Base-W64K-L0_50"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "layer3.sae.pt").write_bytes(files_of(name)["layer3.sae.pt"])
+        (tmp_path / folder / "config.json").write_text(json.dumps(config))
+    found = load(tmp_path / "it" / "layer3.sae.pt")
+    assert (found.activation.options(), found.metadata["model"]) == ({"k": 4}, "Qwen/Qwen3-1.7B-Base")
+    with pytest.raises(InputError, match=r"k = 4 in .*expected 50"):
+        load(tmp_path / folder / "layer3.sae.pt")
+    (tmp_path / "it" / "config.json").write_text(json.dumps(config | {"hook_point": "mlp_out"}))
+    with pytest.raises(InputError, match="expected resid_post"):
+        load(tmp_path / "it" / "layer3.sae.pt")

@@ -173,7 +173,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if first else 200)
         self.send_header("Content-Length", str(len(content) - first))
         self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        self.send_header("X-Repo-Commit", found[0])
+        entry = self.hub.entry(real, found[1][real])
+        self.send_header("ETag", '"' + (entry.get("lfs") or entry)["oid"] + '"')
         self.end_headers()
+        if self.command == "HEAD":
+            return
         until = first + cuts.pop(0) if cuts else self.hub.stall.get(path, len(content))
         self.wfile.write(content[first:until])
         if path in self.hub.stall:

@@ -34,7 +34,7 @@ def test_the_registry_is_small_and_says_of_each_dictionary_where_it_belongs():
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        ("saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre", ("gpt2", "resid_pre.8", None, 60.0, "saelens")),
+        ("saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre", ("gpt2", "resid_pre.8", 24576, 60.0, "saelens")),
         (
             "gemma-scope:2b-pt-res/layer_12/width_16k/average_l0_82",
             ("google/gemma-2-2b", "resid_post.12", 16384, 82.0, "gemma_scope"),

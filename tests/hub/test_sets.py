@@ -52,6 +52,19 @@ def test_files_of_a_repository_are_the_dictionaries_that_they_are_here(hub: Fake
     assert same(monosema.load(found["layer_1"].metadata["address"]), found["layer_1"])
 
 
+def test_the_files_of_a_crosscoder_are_one_dictionary_and_examples_beside_them_stay_where_they_are(hub: FakeHub):
+    at = "crosscoder/layer_5_9_12_width_72"
+    folder = put(hub, f"gemma_scope_2/{at}", f"{at}/")
+    hub.commit(SETS, {f"{at}/examples.safetensors": b"many"})
+    found = monosema.load(f"hf://{SETS}/{at}")
+    assert same(found, monosema.load(folder))
+    assert not hub.downloads(f"{at}/examples.safetensors")
+    (one,) = monosema.load_all(f"hf://{SETS}/crosscoder").values()
+    assert same(one, found)
+    layer = monosema.load(f"hf://{SETS}/{at}/params_layer_1.safetensors")
+    assert layer.spec.writes == ("resid_post.9", "resid_post.12")
+
+
 @pytest.mark.parametrize("below", ["", "some/where/"])
 def test_folders_right_below_are_read_and_those_that_hold_none_are_left(hub: FakeHub, tmp_path: Path, below: str):
     several(hub, tmp_path, below=below)

@@ -210,17 +210,52 @@ def test_the_module_in_an_nnsight_model_is_what_is_read(place: str, ids: Tensor)
     assert close(read(model, ids, ["attn_z.1"])["attn_z.1"], read(load_model(theirs), ids, ["attn_z.1"])["attn_z.1"])
 
 
-def test_a_real_nnsight_model_is_read_and_replaced_like_what_it_wraps(ids: Tensor):
+def padding_tokenizer() -> Any:
+    """One with a token for padding, without which nnsight 0.4 reads no batch."""
+    tokenizer = tiny_lens.tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+WRAPPED: dict[str, Callable[[Any, Any, str], Any]] = {
+    "NNsight": lambda nnsight, theirs, folder: nnsight.NNsight(theirs),
+    "LanguageModel": lambda nnsight, theirs, folder: nnsight.LanguageModel(theirs, tokenizer=padding_tokenizer()),
+    "LanguageModel, loaded": lambda nnsight, theirs, folder: nnsight.LanguageModel(folder, dispatch=True),
+    "TransformersModel": lambda nnsight, theirs, folder: nnsight.TransformersModel(
+        folder, task="text-generation", dispatch=True
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:LanguageModel is deprecated")
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox_parallel"])
+@pytest.mark.parametrize("way", WRAPPED)
+def test_a_real_nnsight_model_is_read_and_replaced_like_what_it_wraps(
+    family: str, way: str, ids: Tensor, tmp_path: Path
+):
     nnsight = pytest.importorskip("nnsight")
-    theirs = tiny_lens.gpt2()
-    plain, change = load_model(theirs), Replacement("resid_mid.1", torch.zeros_like)
-    for wrap in (nnsight.NNsight(theirs), nnsight.LanguageModel(theirs, tokenizer=tiny_lens.tokenizer())):
-        model = load_model(wrap)
-        for name in ("embed", "resid_post.1", "attn_z.0", "mlp_out.2"):
-            assert close(read(model, ids, [name])[name], read(plain, ids, [name])[name])
-        with torch.no_grad(), replacing(model, [change]):
-            assert not close(plain.logits(ids), model.logits(ids)) or model.module is theirs
-    assert model.tokenizer is not None
+    if way == "TransformersModel" and not hasattr(nnsight, way):
+        pytest.skip("of nnsight 0.8 and later")
+    theirs = THEIRS[family]()
+    theirs.save_pretrained(tmp_path)
+    padding_tokenizer().save_pretrained(tmp_path)
+    wrap = WRAPPED[way](nnsight, theirs, str(tmp_path))
+    plain, model = load_model(theirs), load_model(wrap)
+    names = ["embed", "resid_post.1", "attn_z.0", "attn_z.1.2", "mlp_in.0", "mlp_out.2"]
+    ours, found = read(plain, ids, names), read(model, ids, names)
+    assert [name for name in names if not close(ours[name], found[name])] == []
+    assert (model.tokenizer is None) == (way == "NNsight")
+    made, clean = dictionary("resid_post.1"), plain.logits(ids)
+    with torch.no_grad():
+        with replacing(plain, splice(made)):
+            expected = plain.logits(ids)
+        with replacing(model, splice(made)):
+            spliced = model.logits(ids)
+        with wrap.trace(ids):  # and nnsight goes on as if nothing had been
+            traced = wrap.output.save()
+    assert close(spliced, expected)
+    assert not close(spliced, clean)
+    assert close(traced.logits, clean)
 
 
 def test_an_nnsight_model_without_weights_or_module_is_refused():

@@ -15,7 +15,7 @@ from monosema.activations.filters import not_special
 from monosema.analysis.stream import stream_directions
 from monosema.analysis.unembed import has_head, last_stream, log_probabilities, logits_of_stream
 from monosema.analysis.vectors import chosen_of, decoder_rows
-from monosema.dictionaries import Dictionary, Triangular, normalisations
+from monosema.dictionaries import Dictionary, normalisations
 from monosema.errors import InputError
 from monosema.models import PREPROCESSING, Replacement, read, replacing
 from monosema.models.flow import attach
@@ -102,7 +102,7 @@ def _owner(dictionary: Dictionary, model: "Readable") -> "LoadedModel":
             "a dictionary that does not name the hook points that it reads and writes",
             expected="hook points on each side of its spec",
         )
-    if len(spec.writes) > 1 and not isinstance(dictionary.decoder, Triangular):
+    if len(spec.writes) > 1 and not spec.cross_layer:
         raise InputError(
             f"features of a dictionary that writes {' & '.join(spec.writes)}",
             expected="one that writes one hook point, or cross-layer features",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.convert import convert
 
 
@@ -22,10 +22,15 @@ class Convert:
     """The folder to write: a new or an empty one."""
     to: str = "monosema"
     """Format to write: monosema, saelens, dictionary_learning or sparsify."""
+    json: bool = False
+    """Print where everything lies as JSON."""
 
 
 def main(arguments: list[str]) -> None:
     """Converts, and prints where everything lies."""
     options = parse(Convert, arguments, "convert")
-    for name, path in convert(options.source, options.out, options.to).items():
-        print(f"{name}: {path}")
+    written = convert(options.source, options.out, options.to)
+    if options.json:
+        print_json({name: str(path) for name, path in written.items()})
+    else:
+        print("\n".join(f"{name}: {path}" for name, path in written.items()))

@@ -29,6 +29,8 @@ class Download:
     """Releases, or addresses: hf://org/repo/path@revision, saelens:release/id, gemma-scope:…"""
     only: tuple[str, ...] = ()
     """Of a release, those alone in whose facts these words occur."""
+    json: bool = False
+    """Print where each dictionary lies as JSON."""
 
 
 _ACTIONS: Any = Search | Download
@@ -38,8 +40,11 @@ def main(arguments: list[str]) -> None:
     """Searches or downloads, and prints."""
     options = parse(_ACTIONS, arguments, "pretrained")
     if isinstance(options, Download):
-        for name, place in download(options.what, options.only).items():
-            print(f"{name}\t{place}")
+        places = download(options.what, options.only)
+        if options.json:
+            print_json({name: str(place) for name, place in places.items()})
+        else:
+            print("\n".join(f"{name}\t{place}" for name, place in places.items()))
     elif options.json:
         found = [{"address": one.address, **asdict(one)} for one in found_or_refused(options.words)]
         print_json(found)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from monosema.cli.arguments import parse
+from monosema.cli.arguments import parse, print_json
 from monosema.runs.push import push
 
 
@@ -26,13 +26,17 @@ class Push:
     """Licence that the card names, as the hub calls it: mit, apache-2.0, …"""
     message: str = "Dictionaries from monosema"
     """What the commit says."""
+    json: bool = False
+    """Print where it lies as JSON."""
 
 
 def main(arguments: list[str]) -> None:
     """Publishes, and prints where."""
     options = vars(parse(Push, arguments, "push"))
+    as_json = options.pop("json")
     done = push(**options)
-    if options["dry_run"]:
-        print(f"would be published: {done}")
+    address = f"hf://{options['repo']}@{done}"
+    if as_json:
+        print_json({"dry_run": done} if options["dry_run"] else {"address": address})
     else:
-        print(f"hf://{options['repo']}@{done}")
+        print(f"would be published: {done}" if options["dry_run"] else address)

@@ -77,7 +77,7 @@ def can_remove(dictionary: Dictionary, model: "Readable") -> bool:
     """Whether removing a feature's contribution can be measured: one model predicts the next token from all of it."""
     owned = [model.owner(point) for point in dictionary.spec.writes]
     owners = {id(pair[0]) for pair in owned if pair is not None}
-    several = len(dictionary.spec.writes) > 1 and dictionary.spec.decoder != "triangular"
+    several = len(dictionary.spec.writes) > 1 and not dictionary.spec.cross_layer
     predicts = all(pair is not None and pair[0].predicts_next for pair in owned)
     return predicts and len(owners) == 1 and not several
 

@@ -26,7 +26,7 @@ DOSE_TOKENS, CONTROLS = 1024, 3
 
 def can_steer(dictionary: Dictionary, model: "Readable") -> bool:
     """Whether a dictionary's features can be steered while the model writes."""
-    alone = len(dictionary.spec.writes) == 1 or dictionary.spec.decoder == "triangular"
+    alone = len(dictionary.spec.writes) == 1 or dictionary.spec.cross_layer
     return isinstance(model, LoadedModel) and model.predicts_next and model.tokenizer is not None and alone
 
 

@@ -143,6 +143,15 @@ class Spec:
         return wirings[self.wiring].writes_what_it_reads
 
     @property
+    def cross_layer(self) -> bool:
+        """Whether its features write to their own layer and to later ones, and read elsewhere than they write.
+
+        Such a dictionary can be in a model that runs, layer by layer. A crosscoder cannot, not even a weakly causal
+        one, whose features write to no earlier layer: what it writes to a layer holds what it has written before.
+        """
+        return self.decoder == TRIANGULAR and not self.writes_what_it_reads
+
+    @property
     def blocks_in(self) -> int:
         """Blocks of what is read."""
         return self.blocks if self.encoder == BLOCK_DIAGONAL else 1

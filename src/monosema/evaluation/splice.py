@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from monosema.dictionaries import Dictionary, Triangular
+from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def splice(
     """
     from monosema.models import PREPROCESSING, Replacement
 
-    spec, decoder = dictionary.spec, dictionary.decoder
+    spec = dictionary.spec
     reads, writes = hook_points(dictionary)
     trained_on = dictionary.metadata.get(PREPROCESSING)
-    if isinstance(decoder, Triangular):
+    if spec.cross_layer:
         return [
             Replacement(
                 point,

@@ -17,6 +17,7 @@ from monosema.formats.format import (
     recognised,
     save_as,
 )
+from monosema.formats.temporal import TemporalAutoencoder, TemporalCodes, load_temporal
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -25,12 +26,15 @@ __all__ = [
     "Fetch",
     "Format",
     "Listing",
+    "TemporalAutoencoder",
+    "TemporalCodes",
     "for_evaluators",
     "formats",
     "here",
     "listed",
     "load",
     "load_all",
+    "load_temporal",
     "members",
     "recognised",
     "save_as",

@@ -16,7 +16,8 @@ from torch import Tensor
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
 from monosema.files import read_tensors
-from monosema.formats import cross_layer, gemma_scope, gemma_scope_2
+from monosema.formats import cross_layer, gemma_scope, gemma_scope_2, gemma_scope_2_layers
+from monosema.formats.cross_layer import Stack
 from monosema.formats.format import Format, Listing, formats
 from monosema.formats.outline import Outline, assemble, sizes, spec_of
 from monosema.formats.settings import Settings
@@ -104,7 +105,8 @@ def _across(paths: list[Path], config: "Configuration", folder: Path) -> Diction
     if not all(gemma_scope_2.is_parameters(path) for path in paths):
         raise InputError(f"{folder / CONFIG} lists {paths[0].name} …", expected="params_layer_L.safetensors")
     layers = range(len(paths))
-    return gemma_scope_2.together(paths, (config.reads(layers), config.writes(layers)), config.metadata(folder))
+    stack = Stack(config.reads(layers), config.writes(layers), metadata=config.metadata(folder))
+    return gemma_scope_2_layers.together(paths, stack)
 
 
 def read_layer(path: Path, layer: int, config: "Configuration", *, across: bool = False) -> Dictionary:
@@ -131,8 +133,8 @@ def _together(folder: Path) -> Dictionary:
     paths = [folder / f"W_enc_{layer}.safetensors" for layer in numbers]
     layers = (_turned(_layer(path, layer)) for layer, path in enumerate(paths))
     size = sum(path.stat().st_size for path in folder.glob("W_dec_*.safetensors"))
-    points = config.reads(numbers), config.writes(numbers)
-    return cross_layer.together(layers, paths, points, config.metadata(folder), rectifies=False, size=size)
+    stack = Stack(config.reads(numbers), config.writes(numbers), metadata=config.metadata(folder))
+    return cross_layer.together(layers, paths, stack, size=size)
 
 
 def _layer(path: Path, layer: int) -> dict[str, Tensor]:

@@ -1,11 +1,14 @@
-"""Cross-layer transcoders, which lie on disk layer by layer: one layer's features alone, or all as one dictionary.
+"""Dictionaries that lie on disk layer by layer: one layer's features alone, or all as one dictionary.
 
 A layer is given as tensors `W_enc [d, width]`, `b_enc [width]`, `W_dec [width, layers, d]` with what its features write
-to its own layer and to those behind it, `b_dec [d]`, and perhaps `threshold [width]` and `W_skip [d, d]`.
+to its own layer and to those behind it (or to all), `b_dec [d]`, and perhaps `threshold [width]` and `W_skip [d, d]`.
+Cross-layer transcoders are such, and crosscoders whose features each read one layer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,43 @@ from monosema.formats.outline import Outline, assemble, spec_of
 Layer = Mapping[str, Tensor]
 _REQUIRED = ("W_enc", "b_enc", "W_dec", "b_dec")
 _FURTHER = {"threshold": "activation.threshold", "W_skip": "W_skip"}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What all layers together are."""
+
+    reads: tuple[str, ...] = ()
+    """The hook points read, one for each layer, or none."""
+    writes: tuple[str, ...] = ()
+    wiring: str = "transcoder"
+    later: bool = True
+    """Whether features write to their own layer and to later ones alone, as in the layers given; else to all."""
+    rectifies: bool = False
+    """As in an `Outline`."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def decoder(self, n: int, d: int, width: int) -> tuple[int, ...]:
+        """The shape of the decoder of `n` layers of `width` features each."""
+        return (n * (n + 1) // 2, width, d) if self.later else (n * width, n * d)
+
+    def spec(self, path: Path, n: int, d: int, width: int, skip: bool) -> Spec:
+        """That of `n` layers of `width` features each."""
+        return spec_of(
+            path,
+            d_in=n * d,
+            d_out=n * d,
+            width=n * width,
+            reads=self.reads,
+            writes=self.writes,
+            wiring=self.wiring,
+            skip=skip,
+            encoder="block_diagonal",
+            decoder="triangular" if self.later else "sites",
+            blocks=n,
+            sizes_in=(d,) * n,
+            sizes_out=(d,) * n,
+        )
 
 
 def alone(layer: Layer, path: Path) -> dict[str, Tensor]:
@@ -41,25 +81,15 @@ def alone(layer: Layer, path: Path) -> dict[str, Tensor]:
     return found
 
 
-def together(
-    layers: Iterator[Layer],
-    paths: Sequence[Path],
-    points: tuple[tuple[str, ...], tuple[str, ...]],
-    metadata: dict[str, Any],
-    *,
-    rectifies: bool,
-    size: int,
-) -> Dictionary:
-    """All layers as one dictionary: a block of features for each, and a triangular decoder.
+def together(layers: Iterator[Layer], paths: Sequence[Path], stack: Stack, *, size: int) -> Dictionary:
+    """All layers as one dictionary: a block of features for each, and a decoder of all that they write.
 
     It reads all layers' inputs, end to end, and writes all their outputs. A layer is read, put in its place and let go.
 
     Args:
         layers: those of the files, layer 0 first.
         paths: the files, for messages.
-        points: the hook points read and written, one for each layer, or none.
-        metadata: the dictionary's.
-        rectifies: as in an `Outline`.
+        stack: what they are together.
         size: bytes of the files with the decoders, which they cannot exceed.
 
     Raises:
@@ -67,45 +97,37 @@ def together(
     """
     first = next(layers)
     names = (*_REQUIRED, *(name for name in _FURTHER if name in first))
-    n, (d, width) = len(paths), _sizes(first, names, paths, size)
+    n, folder = len(paths), paths[0].parent
+    d, width = _sizes(first, names, paths, stack, size)
     parts: dict[str, list[Tensor]] = {name: [] for name in names if name != "W_dec"}
-    decoder = first["W_dec"].new_empty(n * (n + 1) // 2, width, d)
+    decoder = first["W_dec"].new_empty(stack.decoder(n, d, width))
     for index, layer in enumerate(chain([first], layers)):
-        _check(layer, names, (d, width, n - index), decoder.dtype, paths[index])
-        for later in range(n - index):
-            part = index + later
-            decoder[part * (part + 1) // 2 + index] = layer["W_dec"][:, later]
+        _check(layer, names, (d, width, n - index if stack.later else n), decoder.dtype, paths[index])
+        _put(decoder, layer["W_dec"], index)
         for name, found in parts.items():
             found.append(layer[name])
     tensors = {name: torch.cat(found) for name, found in parts.items() if found[0].ndim == 1}
     tensors |= {"W_dec": decoder, "W_enc": torch.stack(parts["W_enc"])}
     if "W_skip" in parts:
         tensors["W_skip"] = torch.block_diag(*parts["W_skip"])
-    spec = _spec(paths[0].parent, n, d, width, points, "W_skip" in parts)
+    spec = stack.spec(folder, n, d, width, "W_skip" in parts)
     layout = {name: _FURTHER.get(name, name) for name in tensors}
     activation = "jumprelu" if "threshold" in parts else "relu"
-    return assemble(Outline(spec, activation, layout, metadata=metadata, rectifies=rectifies), tensors, paths[0].parent)
+    outline = Outline(spec, activation, layout, metadata=stack.metadata, rectifies=stack.rectifies)
+    return assemble(outline, tensors, folder)
 
 
-def _spec(path: Path, n: int, d: int, width: int, points: tuple[tuple[str, ...], tuple[str, ...]], skip: bool) -> Spec:
-    return spec_of(
-        path,
-        d_in=n * d,
-        d_out=n * d,
-        width=n * width,
-        reads=points[0],
-        writes=points[1],
-        wiring="transcoder",
-        skip=skip,
-        encoder="block_diagonal",
-        decoder="triangular",
-        blocks=n,
-        sizes_in=(d,) * n,
-        sizes_out=(d,) * n,
-    )
+def _put(decoder: Tensor, written: Tensor, index: int) -> None:
+    """A layer's decoder at its place among all: as rows of a dense one, or pair by pair in a triangular one."""
+    width, layers, _ = written.shape
+    if decoder.ndim == 2:
+        decoder[index * width : (index + 1) * width] = written.flatten(1)
+        return
+    for part in range(index, index + layers):
+        decoder[part * (part + 1) // 2 + index] = written[:, part - index]
 
 
-def _sizes(first: Layer, names: Sequence[str], paths: Sequence[Path], size: int) -> tuple[int, int]:
+def _sizes(first: Layer, names: Sequence[str], paths: Sequence[Path], stack: Stack, size: int) -> tuple[int, int]:
     """`d` and the width of every layer, from the first."""
     check_names(first, names, paths[0])
     n, encoder, decoder = len(paths), first["W_enc"], first["W_dec"]
@@ -115,7 +137,7 @@ def _sizes(first: Layer, names: Sequence[str], paths: Sequence[Path], size: int)
     if decoder.shape[1] != n:
         raise InputError(f"the features of {paths[0]} write to {decoder.shape[1]} layers", expected=f"{n}: one a file")
     d, width = encoder.shape
-    needed = n * (n + 1) // 2 * d * width * decoder.element_size()
+    needed = prod(stack.decoder(n, d, width)) * decoder.element_size()
     if size < needed:
         raise InputError(f"the decoders of {paths[0].parent} have {size:,} bytes", expected=f"at least {needed:,}")
     return d, width

@@ -11,7 +11,7 @@ from monosema.errors import InputError
 from monosema.files import read_json, read_tensors, write_tensors, write_text
 from monosema.formats.equal import fold_decoder_norms_, fold_whitening_, take_raw_
 from monosema.formats.format import Format, formats
-from monosema.formats.outline import Outline, assemble
+from monosema.formats.outline import Outline, assemble, scalar
 from monosema.formats.saelens_config import Config
 from monosema.formats.saelens_save import as_saelens
 
@@ -37,6 +37,8 @@ def load(path: Path) -> Dictionary:
         check_names(tensors, ["W_dec", "b_dec"], where)
         check_tensor("W_dec", tensors["W_dec"], [config.width, config.values.whole("d_in")], where)
         tensors["W_enc"] = tensors["W_dec"].mT
+    if config.one_threshold:
+        tensors["threshold"] = _one_threshold(tensors, path, config)
     outline = Outline(
         config.spec(), config.activation(), config.layout(), config.options(), config.metadata(_density(path, config))
     )
@@ -82,6 +84,16 @@ def _finetuned_scale(tensors: dict[str, Tensor], config: Config, where: Path) ->
             expected="files that agree",
         )
     return scale
+
+
+def _one_threshold(tensors: dict[str, Tensor], path: Path, config: Config) -> Tensor:
+    """The threshold that training had come to, for every feature, as SAELens saves it at the end."""
+    threshold = scalar("topk_threshold", tensors, path / WEIGHTS)
+    del tensors["topk_threshold"]
+    if config.rescales and config.normalised_by_average:  # it is of codes in the units of what is decoded
+        threshold /= _factor(path, config)
+    check_names(tensors, ["W_enc", "b_enc", "W_dec", "b_dec"], path / WEIGHTS)
+    return torch.full_like(tensors["b_enc"], threshold)
 
 
 @torch.no_grad()

@@ -22,14 +22,15 @@ ARCHITECTURES = {
     "jumprelu_transcoder": "jumprelu",
     "jumprelu_skip_transcoder": "jumprelu",
     "matching_pursuit": "matching_pursuit",
+    "batchtopk": "jumprelu",
+    "matryoshka_batchtopk": "jumprelu",
 }
-"""SAELens' architectures, and the activation function of each."""
-_REFUSED = {
-    "temporal": "a dictionary of single activations: its codes depend, through attention, on every token before, and "
-    "its reconstruction on codes that attention predicts, too",
-    "batchtopk": "a checkpoint of training: SAELens saves the finished one as jumprelu",
-    "matryoshka_batchtopk": "a checkpoint of training: SAELens saves the finished one as jumprelu",
-}
+"""SAELens' architectures, and the activation function of each; the last two are those of checkpoints of training, which
+become `jumprelu` when it ends."""
+_TEMPORAL = (
+    "a dictionary of single activations: its codes depend, through attention, on every token before, and its "
+    "reconstruction on codes that attention predicts, too; monosema.load_temporal reads it as what it is"
+)
 NORMALISATIONS = {
     "none": "none",
     "layer_norm": "layer_norm",
@@ -60,8 +61,8 @@ class Config:
     def architecture(self) -> str:
         """The name of a class of SAELens."""
         name = self.values.text("architecture", "standard")
-        if name in _REFUSED:
-            raise InputError(f"{self.path} describes a {name} dictionary", expected=_REFUSED[name])
+        if name == "temporal":
+            raise InputError(f"{self.path} describes a temporal dictionary", expected=_TEMPORAL)
         function = self.values.text("activation_fn_str", self.values.text("activation_fn", "relu"))
         if function == "topk" and "k" in self.values.section("activation_fn_kwargs"):
             return "topk"  # versions before 6 had no architecture for it
@@ -82,8 +83,13 @@ class Config:
     @property
     def rescales(self) -> bool:
         """Whether the largest are chosen by what they add to the output."""
-        top = self.activation() in ("topk", "abs_topk")
-        return top and self.values.flag("rescale_acts_by_decoder_norm", False)
+        top = self.activation() in ("topk", "abs_topk") or self.one_threshold
+        return top and self.values.flag("rescale_acts_by_decoder_norm", self.one_threshold)
+
+    @property
+    def one_threshold(self) -> bool:
+        """Whether the file has one threshold for all features: a checkpoint of training with batch top-k."""
+        return "batchtopk" in self.architecture
 
     @property
     def normalised_by_average(self) -> bool:
@@ -189,7 +195,7 @@ def layout(architecture: str) -> Layout:
     if architecture == "matching_pursuit":
         return names
     names["b_enc"] = "b_enc"
-    if "jumprelu" in architecture:
+    if "jumprelu" in architecture or "batchtopk" in architecture:
         names["threshold"] = "activation.threshold"
     if "skip" in architecture:
         names["W_skip"] = "W_skip.T"

@@ -2,7 +2,7 @@
 
 from monosema.hub.address import Address, parse, release_of
 from monosema.hub.download import fetch
-from monosema.hub.load import load, load_all
+from monosema.hub.load import load, load_all, load_temporal
 from monosema.hub.registry import Published, find, releases, search
 from monosema.hub.upload import upload
 
@@ -13,6 +13,7 @@ __all__ = [
     "find",
     "load",
     "load_all",
+    "load_temporal",
     "parse",
     "release_of",
     "releases",

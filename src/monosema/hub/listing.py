@@ -1,7 +1,7 @@
 """Which files of a repository make up a dictionary, and how they are recognised when they have arrived."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,6 +11,8 @@ from monosema.hub.address import Address, check_inside
 
 SUFFIXES = (".json", ".safetensors", ".npz", ".pt", ".pth", ".yaml", ".yml")
 _NATIVE = ("dictionary.json", "dictionary.safetensors")
+_LEFT_OUT = "examples.safetensors"
+"""What lies in a dictionary's folder and is no part of it: texts on which its features are active (Gemma Scope 2)."""
 _BESIDE = ("config.yaml", "config.json", "cfg.json")
 """What may lie beside a dictionary that is a single file, and describe it."""
 _FURTHER = {"hyperparams.json": "checkpoints/final.safetensors"}
@@ -54,8 +56,9 @@ def files_at(api: Any, address: Address, commit: str) -> list[File]:
         if hasattr(found[0], "blob_id"):
             return _files([*found, *_beside(api, address, commit)])
     there = list(api.list_repo_tree(address.repo, address.path or None, revision=commit))
-    files = [file for file in _files(there) if file.path.endswith(SUFFIXES)]
-    names = {PurePosixPath(file.path).name: file for file in files}
+    named = {PurePosixPath(file.path).name: file for file in _files(there) if file.path.endswith(SUFFIXES)}
+    names = {name: file for name, file in named.items() if name != _LEFT_OUT and not _is_again(name, named)}
+    files = list(names.values())
     if set(_NATIVE) <= names.keys():
         return [names[name] for name in _NATIVE]
     for name, further in _FURTHER.items():
@@ -69,6 +72,12 @@ def files_at(api: Any, address: Address, commit: str) -> list[File]:
             expected="the path of one" + (f", such as {', '.join(folders[:3])}" if folders else ""),
         )
     return files
+
+
+def _is_again(name: str, names: Collection[str]) -> bool:
+    """Whether a pickle is what a safetensors file of the same name holds, too."""
+    path = PurePosixPath(name)
+    return path.suffix in (".pt", ".pth") and f"{path.stem}.safetensors" in names
 
 
 def folders_at(api: Any, address: Address, commit: str) -> list[str]:

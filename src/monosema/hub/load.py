@@ -7,6 +7,7 @@ from pathlib import Path
 from monosema import formats
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
+from monosema.formats import TemporalAutoencoder
 from monosema.hub.address import Address, parse, release_of
 from monosema.hub.download import fetch
 from monosema.hub.sets import fetch_set, fetched
@@ -55,6 +56,19 @@ def load_all(path: str | Path) -> dict[str, Dictionary]:
     there = fetch_set(place)
     found, below = formats.load_all(there, fetched), _addresses(there, place)
     return {name: _described(dictionary, below.get(name, place)) for name, dictionary in found.items()}
+
+
+def load_temporal(path: str | Path) -> TemporalAutoencoder:
+    """Reads a temporal autoencoder, which takes whole contexts, in evaluation mode.
+
+    Args:
+        path: a folder that SAELens has written, or one of canrager/temporalSAEs; or an address of either.
+
+    Raises:
+        InputError, OSError: as `load`.
+    """
+    place = parse(path)
+    return formats.load_temporal(_there(place, path) if isinstance(place, Path) else fetch(place))
 
 
 def _addresses(there: Path, address: Address) -> dict[str, Address]:
