@@ -59,7 +59,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "mistral": partial(of_class, "MistralForCausalLM", "MistralConfig", **WINDOW),
     "qwen2": partial(of_class, "Qwen2ForCausalLM", "Qwen2Config", **GROUPED),
     "qwen3": partial(of_class, "Qwen3ForCausalLM", "Qwen3Config", **GROUPED, head_dim=12),
-    "gemma2": partial(of_class, "Gemma2ForCausalLM", "Gemma2Config", **WINDOW, head_dim=12),
+    "gemma2": partial(of_class, "Gemma2ForCausalLM", "Gemma2Config", **WINDOW, head_dim=12, attn_implementation="eager"),
     "gemma3_text": partial(of_class, "Gemma3ForCausalLM", "Gemma3TextConfig", **WINDOW, head_dim=12),
     "gemma3": gemma3_that_sees,
     "phi": partial(of_class, "PhiForCausalLM", "PhiConfig", **GROUPED),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from monosema.dashboard.steer_contract import Doses, Steered, SteerRequest
 
-Weighted: TypeAlias = "list[tuple[str, float]]"
+Weighted: TypeAlias = list[tuple[str, float]]
 """Texts of tokens, each with a value."""
-Related: TypeAlias = "list[tuple[int, float]]"
+Related: TypeAlias = list[tuple[int, float]]
 """Features, each with a value."""
 
 

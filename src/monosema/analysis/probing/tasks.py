@@ -99,7 +99,11 @@ def _folds(
     if any(len(np.unique(documents[y == side])) < folds or (y == side).sum() < folds for side in (True, False)):
         return None
     tested = np.zeros(len(y), np.int64)
-    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y[:, None], y, documents)
+    # In random order, which `shuffle=True` of scikit-learn before 1.8 gives to the counts but not to the documents.
+    _, numbers = np.unique(documents, return_inverse=True)
+    order = np.arange(numbers.max() + 1)
+    np.random.RandomState(seed).shuffle(order)
+    splits = StratifiedGroupKFold(folds).split(y[:, None], y, np.argsort(order)[numbers])
     for fold, (_, test) in enumerate(splits):
         tested[test] = fold
         if len(np.unique(y[test])) < 2:
