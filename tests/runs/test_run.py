@@ -156,6 +156,19 @@ def test_a_safetensors_file_of_any_precision_trains_without_a_model(tmp_path: Pa
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_an_array_without_a_name_is_at_the_site_that_is_trained_on(vectors: Path, tmp_path: Path):
+    named = DictionaryConfig(recipe("topk", k=4), site="encoder.blocks.3", width=32, name="d")
+    plain = DictionaryConfig(recipe("topk", k=4), site="activations", width=32, name="d")
+    for site, out in ((named, "named"), (plain, "plain")):
+        run(small_run(site, activations=str(vectors), heldout=str(vectors)), tmp_path / out)
+    mine, other = (load(tmp_path / out / "dictionaries" / "d") for out in ("named", "plain"))
+    assert mine.spec.reads == mine.spec.writes == ("encoder.blocks.3",)
+    assert torch.equal(mine.W_dec, other.W_dec)
+    two = DictionaryConfig(recipe("topk", k=4), site="a", target="b", width=32)
+    with pytest.raises(InputError, match=r"site 'a'; expected a tensor in .*: activations"):
+        run(small_run(two, activations=str(vectors)), tmp_path / "two")
+
+
 def test_a_run_whose_features_are_all_dead_still_ends_in_a_report(model: Path, corpus: Path, tmp_path: Path):
     silent = DictionaryConfig(recipe("jumprelu", threshold=1e6), site="resid_post.0", width=8, name="silent")
     result = run(small_run(silent, model=str(model), text=str(corpus), tokens=64), tmp_path / "out")

@@ -1,12 +1,15 @@
 """A source whose hook points are expressions of another's."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from monosema.activations.source import Source
+from monosema.activations.tensor_files import NAME, load_tensors
+from monosema.errors import InputError
 from monosema.models import names_in, parsed
 
 
@@ -59,3 +62,19 @@ def joined(
 def needed(points: Sequence[str], there: Mapping[str, Any]) -> list[str]:
     """What has to be read for some expressions: each as a whole where it is there, else the hook points in it."""
     return list(dict.fromkeys(name for p in points for name in ([p] if p in there else names_in([p]))))
+
+
+def tensors_for(path: str | Path, points: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors in a file, by hook point; one that comes without a name is at the only one that is asked for.
+
+    Raises:
+        InputError: the file cannot be read, or has no tensor for a hook point that is needed.
+    """
+    tensors = load_tensors(path)
+    names = needed(points, tensors)
+    if list(tensors) == [NAME] and len(names) == 1:
+        tensors = {names[0]: tensors[NAME]}
+    for name in names:
+        if name not in tensors:
+            raise InputError(f"site {name!r}", expected=f"a tensor in {path}: {', '.join(sorted(tensors))}")
+    return tensors

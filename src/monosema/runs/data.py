@@ -14,12 +14,11 @@ from monosema.activations import (
     ModelSource,
     Source,
     TensorSource,
-    load_tensors,
     open_text,
     take_contexts,
 )
 from monosema.activations.gathered import GatheredSource
-from monosema.activations.joined import JoinedSource, joined, needed
+from monosema.activations.joined import JoinedSource, joined, needed, tensors_for
 from monosema.activations.store import Place, StoreSource, read_index
 from monosema.errors import InputError
 from monosema.models import Readable, of_second
@@ -175,17 +174,13 @@ def _every(documents: Documents, takes: Callable[[int], bool]) -> Documents:
 
 
 def load_rows(path: str, points: Iterable[str]) -> dict[str, Float[Tensor, "rows d"]]:
-    """The activations in a file at some hook points, as rows.
+    """The activations in a file at some hook points, as rows; a tensor without a name is at the only one.
 
     Raises:
         InputError: the file cannot be read, has no tensor for a hook point, or one that is no finite activations.
     """
-    tensors = load_tensors(path)
     points = list(points)
-    for point in needed(points, tensors):
-        if point not in tensors:
-            raise InputError(f"site {point!r}", expected=f"a tensor in {path}: {', '.join(sorted(tensors))}")
-    chosen = joined(tensors, points)
+    chosen = joined(tensors_for(path, points), points)
     TensorSource(chosen, batch_size=1)  # refuses what is no activations, by its row in the file
     return {point: tensor.flatten(0, -2) for point, tensor in chosen.items()}
 

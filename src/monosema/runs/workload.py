@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from monosema.activations import load_tensors
+from monosema.activations.joined import tensors_for
 from monosema.activations.store import Place, read_index
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
@@ -121,7 +121,7 @@ def _read(config: RunConfig, fast16: bool) -> tuple[ModelShape | None, dict[str,
 
 
 def _file(config: RunConfig) -> tuple[None, dict[str, int], int]:
-    tensors = load_tensors(str(config.activations))
+    tensors = tensors_for(str(config.activations), config.points)
     for point in config.points:
         if point not in tensors or tensors[point].ndim < 2:
             raise InputError(f"site {point!r}", expected=f"a tensor in {config.activations}: {', '.join(tensors)}")
