@@ -25,7 +25,6 @@ import monosema as ms
 from monosema.analysis import render_example, top_examples
 from monosema.analysis.probing import (
     KINDS,
-    Label,
     ProbeOptions,
     Space,
     characters_of_tokens,
@@ -111,7 +110,7 @@ spaces = {
 # %%
 wanted = {
     "in a docstring": tasks_of(label_of("docstring", docstring), files, most=800, folds=4)[0],
-    "a keyword": tasks_of(Label("kind", KINDS, kind), files, most=800, folds=4)[KINDS.index("keyword")],
+    "a keyword": tasks_of(label_of("keyword", kind == KINDS.index("keyword")), files, most=800, folds=4)[0],
     "four blocks deep": tasks_of(label_of("deep", depth >= 4), files, most=800, folds=4)[0],
 }
 options = ProbeOptions(ks=(1, 2, 5, 20, 100), cs=(0.001, 0.1))
@@ -151,8 +150,8 @@ assert one["codes"] > max(one["raw channels"], one["untrained codes"])
 #   at large $k$, and that it, too, comes near the dense probe when it may use everything. A probe on all features says
 #   little about features.
 # - **Codes against raw channels and principal components.** On depth the best feature tells more than the best channel;
-#   as $k$ grows, components catch up and tell more than as many features. On keywords they do so from the start. A
-#   dictionary is no better basis for everything; it is one for what its features stand for.
+#   as $k$ grows, components catch up and tell more than as many features. On keywords they do so nearly from the start.
+#   A dictionary is no better basis for everything; it is one for what its features stand for.
 # - **All codes against the dense probe** says how much the codes have lost: more on depth here than on the other two.
 #
 # ## Which features?
@@ -220,9 +219,8 @@ is_deep = torch.tensor(np.stack([deep[i] for i in order]))[:, :-1]
 
 
 def losses() -> torch.Tensor:
-    return F.cross_entropy(model.logits(ids)[:, 8:-1].flatten(0, 1), ids[:, 9:].flatten(), reduction="none").view(
-        is_deep.shape
-    )
+    logits = model.logits(ids)[:, 8:-1]
+    return F.cross_entropy(logits.mT, ids[:, 9:], reduction="none")
 
 
 def without(removed: int) -> torch.Tensor:
@@ -238,9 +236,7 @@ rises = {}
 for removed in (feature, *alike):
     change = without(removed) - as_it_is
     rises[removed] = change[is_deep].mean().item(), change[~is_deep].mean().item()
-    print(
-        f"without feature {removed:4}: loss {rises[removed][0]:+.4f} on deep tokens, {rises[removed][1]:+.4f} on others"
-    )
+    print(f"without feature {removed:4}: loss", "{:+.4f} on deep tokens, {:+.4f} on others".format(*rises[removed]))
 assert rises[feature][0] > 2 * max(rises[feature][1], *(rises[own][0] for own in alike))
 
 # %% [markdown]
