@@ -168,6 +168,28 @@ def test_signed_codes_of_older_sparsify_are_the_largest_by_absolute_value(tmp_pa
     torch.testing.assert_close(dictionary.encode(x), pre * kept)
 
 
+def test_a_skip_of_older_sparsify_tells_a_transcoder_whose_bias_serves_both_sides(tmp_path: Path):
+    path = changed("sparsify/skip", tmp_path).rename(tmp_path / "layers.5.mlp")
+    config = json.loads((path / "cfg.json").read_text())
+    del config["transcode"]
+    (path / "cfg.json").write_text(json.dumps(config))
+    dictionary, (x, codes, out) = load(path), recorded("sparsify/skip")
+    assert (dictionary.spec.reads, dictionary.spec.writes) == (("mlp_in.5",), ("mlp_out.5",))
+    assert (dictionary.spec.wiring, dictionary.spec.input_bias) == ("transcoder", "b_in")
+    torch.testing.assert_close(dictionary.encode(x), codes)
+    torch.testing.assert_close(dictionary(x), out)
+    save_as(dictionary, tmp_path / "again", "sparsify")
+    torch.testing.assert_close(load(tmp_path / "again")(x), out)
+
+
+def test_top_k_of_the_batch_without_a_threshold_is_refused(tmp_path: Path):
+    path = changed("dictionary_learning/BatchTopKSAE", tmp_path)
+    tensors = torch.load(path / "ae.pt", weights_only=True)
+    torch.save({name: t for name, t in tensors.items() if name not in ("k", "threshold")}, path / "ae.pt")
+    with pytest.raises(InputError, match="whose codes depend on the batch"):
+        load(path)
+
+
 def test_a_threshold_that_training_never_set_is_refused(tmp_path: Path):
     path = changed("dictionary_learning/BatchTopKSAE", tmp_path)
     tensors = torch.load(path / "ae.pt", weights_only=True)
