@@ -63,6 +63,21 @@ def test_the_one_threshold_of_a_checkpoint_follows_the_units_of_the_codes(tmp_pa
     assert raw.encode(x).any()
 
 
+@pytest.mark.parametrize("factor", [0, -0.3])
+def test_a_factor_that_is_none_is_refused(tmp_path: Path, factor: float):
+    config = {"normalize_activations": "expected_average_only_in", "norm_scaling_factor": factor}
+    for name in ("standard", "checkpoint_batchtopk"):
+        with pytest.raises(InputError, match="expected a number above zero"):
+            load(changed(f"saelens/{name}", tmp_path / name, **config))
+
+
+def test_a_threshold_beyond_the_precision_of_the_weights_is_refused(tmp_path: Path):
+    path = changed("saelens/checkpoint_batchtopk", tmp_path)
+    add(path / "sae_weights.safetensors", topk_threshold=torch.tensor(1e300, dtype=torch.float64))
+    with pytest.raises(InputError, match=r"'threshold'.*not finite"):
+        load(path)
+
+
 def test_matching_pursuit_takes_raw_activations_as_saelens_has_it(tmp_path: Path):
     """Directions stay, so that codes, bias and residual are those of training over the factor."""
     x, scaled = recorded("saelens/matching_pursuit").x, load(changed("saelens/matching_pursuit", tmp_path / "a"))
