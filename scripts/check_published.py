@@ -1,4 +1,4 @@
-"""Publishes a run to a hub on this machine, by `monosema push`, and has SAELens load what is there, by its address.
+"""Publishes a run to a hub on this machine, as `monosema push` does, and has SAELens load it from there.
 
     python scripts/check_published.py runs/demo peers/bin/python
 
