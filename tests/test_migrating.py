@@ -14,6 +14,7 @@ from monosema.dictionaries import Spec
 from monosema.formats import formats
 from monosema.recipes import recipes
 from monosema.runs import DictionaryConfig, RunConfig
+from monosema.runs.parallel import Parallel
 from tests.dictionaries.strategies import build
 
 PAGE = (Path(__file__).parents[1] / "docs" / "migrating.md").read_text(encoding="utf-8")
@@ -23,7 +24,8 @@ OURS = "\n".join(row[1] for row in ROWS)
 
 def test_every_option_that_is_named_exists():
     of_classes = {f.name for owner in (RunConfig, DictionaryConfig, Train, *recipes.values()) for f in fields(owner)}
-    known = of_classes | {f"keep.{f.name}" for f in fields(Keep)}
+    nested = {"keep": Keep, "parallel": Parallel}
+    known = of_classes | {f"{name}.{f.name}" for name, owner in nested.items() for f in fields(owner)}
     named = {option.replace("-", "_") for option in re.findall(r"--([a-z][a-z0-9.-]*)", OURS)}
     assert len(named) > 25
     assert named - known == set()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.errors import InputError
-from monosema.formats import load
+from monosema.formats import load, load_temporal
 from tests.formats.recorded import FIXTURES, SUFFIX
 
 Files = dict[str, bytes]
@@ -70,10 +70,19 @@ def read(path: Path) -> Dictionary | InputError:
     try:
         dictionary = load(path)
     except InputError as error:
+        _read_temporal(path)
         return error
     x = torch.ones(2, dictionary.spec.d_in)
     dictionary.decode(dictionary.encode(x), x)
     return dictionary
+
+
+def _read_temporal(path: Path) -> None:
+    try:
+        sae = load_temporal(path)
+    except InputError:
+        return
+    sae(torch.ones(1, 2, sae.config.d))
 
 
 def _cut(content: bytes, name: str, chance: random.Random) -> bytes:

@@ -63,6 +63,21 @@ def test_the_one_threshold_of_a_checkpoint_follows_the_units_of_the_codes(tmp_pa
     assert raw.encode(x).any()
 
 
+@pytest.mark.parametrize("factor", [0, -0.3])
+def test_a_factor_that_is_none_is_refused(tmp_path: Path, factor: float):
+    config = {"normalize_activations": "expected_average_only_in", "norm_scaling_factor": factor}
+    for name in ("standard", "checkpoint_batchtopk"):
+        with pytest.raises(InputError, match="expected a number above zero"):
+            load(changed(f"saelens/{name}", tmp_path / name, **config))
+
+
+def test_a_threshold_beyond_the_precision_of_the_weights_is_refused(tmp_path: Path):
+    path = changed("saelens/checkpoint_batchtopk", tmp_path)
+    add(path / "sae_weights.safetensors", topk_threshold=torch.tensor(1e300, dtype=torch.float64))
+    with pytest.raises(InputError, match=r"'threshold'.*not finite"):
+        load(path)
+
+
 def test_matching_pursuit_takes_raw_activations_as_saelens_has_it(tmp_path: Path):
     """Directions stay, so that codes, bias and residual are those of training over the factor."""
     x, scaled = recorded("saelens/matching_pursuit").x, load(changed("saelens/matching_pursuit", tmp_path / "a"))
@@ -166,6 +181,28 @@ def test_signed_codes_of_older_sparsify_are_the_largest_by_absolute_value(tmp_pa
     pre = dictionary.preactivations(x)
     kept = torch.zeros_like(pre).scatter(1, pre.abs().topk(4).indices, 1)
     torch.testing.assert_close(dictionary.encode(x), pre * kept)
+
+
+def test_a_skip_of_older_sparsify_tells_a_transcoder_whose_bias_serves_both_sides(tmp_path: Path):
+    path = changed("sparsify/skip", tmp_path).rename(tmp_path / "layers.5.mlp")
+    config = json.loads((path / "cfg.json").read_text())
+    del config["transcode"]
+    (path / "cfg.json").write_text(json.dumps(config))
+    dictionary, (x, codes, out) = load(path), recorded("sparsify/skip")
+    assert (dictionary.spec.reads, dictionary.spec.writes) == (("mlp_in.5",), ("mlp_out.5",))
+    assert (dictionary.spec.wiring, dictionary.spec.input_bias) == ("transcoder", "b_in")
+    torch.testing.assert_close(dictionary.encode(x), codes)
+    torch.testing.assert_close(dictionary(x), out)
+    save_as(dictionary, tmp_path / "again", "sparsify")
+    torch.testing.assert_close(load(tmp_path / "again")(x), out)
+
+
+def test_top_k_of_the_batch_without_a_threshold_is_refused(tmp_path: Path):
+    path = changed("dictionary_learning/BatchTopKSAE", tmp_path)
+    tensors = torch.load(path / "ae.pt", weights_only=True)
+    torch.save({name: t for name, t in tensors.items() if name not in ("k", "threshold")}, path / "ae.pt")
+    with pytest.raises(InputError, match="whose codes depend on the batch"):
+        load(path)
 
 
 def test_a_threshold_that_training_never_set_is_refused(tmp_path: Path):

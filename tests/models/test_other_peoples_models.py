@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from monosema.analysis.steering import Steer, steering
 from monosema.dictionaries import Dictionary, Spec, activation_functions
 from monosema.errors import InputError
 from monosema.evaluation import evaluate, splice
@@ -93,6 +94,18 @@ def test_a_dictionary_spliced_in_measures_the_same(pair: Pair, ids: Tensor):
         for figure in ("fve", "l0", "ce_diff", "kl"):
             expected = getattr(ours[name].metrics, figure)
             assert getattr(theirs[name].metrics, figure) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_steering_moves_the_predictions_alike(pair: Pair, ids: Tensor):
+    for name in ("resid_post.1", "attn_z.0", "mlp_out.2"):
+        steers = [Steer(3, 20.0), Steer(5, 0.0, "ablate")]
+        with torch.no_grad():
+            clean = pair.plain.logits(ids)
+            with steering(pair.plain, dictionary(name), steers):
+                expected = pair.plain.logits(ids)
+            with steering(pair.lens, dictionary(name), steers):
+                assert close(pair.lens.logits(ids), expected)
+        assert not torch.allclose(expected, clean, atol=1e-2), name
 
 
 def test_what_is_known_of_the_model_is_the_same(pair: Pair):

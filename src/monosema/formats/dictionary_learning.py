@@ -99,12 +99,17 @@ def _outline(kind: Class, tensors: dict[str, Tensor], config: Settings, where: P
 def _counts(kind: Class, tensors: Mapping[str, Tensor], trainer: Settings, where: Path) -> dict[str, Any]:
     """What the file has beside weights: `k`, a threshold that its class does not use, sizes of groups."""
     found: dict[str, Any] = {}
-    if "k" in kind.counts:
-        found["k"] = int(scalar("k", tensors, where))
+    if "k" in kind.counts:  # in 2024 it stood in the configuration alone, and there was no threshold
+        found["k"] = int(scalar("k", tensors, where)) if "k" in tensors or "k" not in trainer else trainer.whole("k")
         if trainer.whole("k", found["k"]) != found["k"]:
             raise InputError(f"k = {found['k']} in {where}, but {trainer.whole('k')} in {trainer.path}")
-    if "threshold" in kind.counts:
+    if "threshold" in kind.counts and "threshold" in tensors:
         found["threshold"] = scalar("threshold", tensors, where)
+    if kind.activation == "batch_topk" and "threshold" not in tensors:
+        raise InputError(
+            f"{where} has no threshold: a {kind.name} of a version whose codes depend on the batch that a row is in",
+            expected="a tensor 'threshold'",
+        )
     if kind.activation == "batch_topk" and scalar("threshold", tensors, where) < 0:
         raise InputError(
             f"the threshold in {where} was never set: training ended before threshold_start_step",

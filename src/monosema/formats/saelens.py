@@ -93,7 +93,8 @@ def _one_threshold(tensors: dict[str, Tensor], path: Path, config: Config) -> Te
     if config.rescales and config.normalised_by_average:  # it is of codes in the units of what is decoded
         threshold /= _factor(path, config)
     check_names(tensors, ["W_enc", "b_enc", "W_dec", "b_dec"], path / WEIGHTS)
-    return torch.full_like(tensors["b_enc"], threshold)
+    bias = tensors["b_enc"]
+    return torch.full(bias.shape, threshold, dtype=torch.float64).to(bias.dtype)
 
 
 @torch.no_grad()
@@ -126,6 +127,8 @@ def _whitening(path: Path, config: Config) -> tuple[Tensor, Tensor, Tensor]:
 def _factor(path: Path, config: Config) -> float:
     """The factor that activations were multiplied by in training, from the file that a checkpoint has beside it."""
     if config.norm_scaling_factor is not None:
+        if not config.norm_scaling_factor > 0:
+            raise config.values.refused("norm_scaling_factor", "a number above zero")
         return config.norm_scaling_factor
     found = read_json(path / SCALER) if (path / SCALER).is_file() else {}
     factor = found.get("scaling_factor") if isinstance(found, dict) else None

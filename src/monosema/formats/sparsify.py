@@ -31,20 +31,25 @@ def load(path: Path) -> Dictionary:
     activation = config.text("activation", "topk", among=_ACTIVATIONS)
     if config.flag("signed", False):  # of versions that had no other activation function
         activation = "abs_topk"
-    skip = config.flag("skip_connection", False)
+    skip, tensors = config.flag("skip_connection", False), read_tensors(path / WEIGHTS)
+    older = skip and "transcode" not in config  # versions that had the flag elsewhere: their transcoders alone skip
+    across = transcodes or older
     spec = spec_of(
         config.path,
         d_in=d,
         d_out=d,
         width=width,
-        wiring=own.wiring(config, "transcoder" if transcodes else "autoencoder"),
+        wiring=own.wiring(config, "transcoder" if across else "autoencoder"),
         subtracts_input_bias=not transcodes,
         skip=skip,
-        **own.points(config, *_points(path.name, transcodes)),
+        **own.points(config, *_points(path.name, across)),
     )
     metadata = own.metadata(config, "sparsify")
-    outline = Outline(spec, activation, _layout(skip), {"k": config.whole("k", 32)}, metadata)
-    return assemble(outline, read_tensors(path / WEIGHTS), path / WEIGHTS)
+    layout = _layout(skip)
+    if older and "b_dec" in tensors:  # sparsify subtracts the one bias from what another module is given
+        tensors, layout = {**tensors, "b_in": tensors["b_dec"]}, {**layout, "b_in": "b_in"}
+    outline = Outline(spec, activation, layout, {"k": config.whole("k", 32)}, metadata)
+    return assemble(outline, tensors, path / WEIGHTS)
 
 
 def save(dictionary: Dictionary, path: Path) -> None:
