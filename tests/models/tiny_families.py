@@ -14,6 +14,7 @@ SIZE = {"vocab_size": 64, "max_position_embeddings": 32, "hidden_size": 32}
 SHAPE = SIZE | {"intermediate_size": 48, "num_hidden_layers": LAYERS, "num_attention_heads": 4}
 GROUPED = SHAPE | {"num_key_value_heads": 2}
 WINDOW = GROUPED | {"sliding_window": 4}
+CAPPED = {"head_dim": 12, "attn_implementation": "eager"}  # only this caps attention logits; not every version knows it
 
 
 def of_class(model: str, config: str, **sizes: Any) -> nn.Module:
@@ -59,7 +60,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "mistral": partial(of_class, "MistralForCausalLM", "MistralConfig", **WINDOW),
     "qwen2": partial(of_class, "Qwen2ForCausalLM", "Qwen2Config", **GROUPED),
     "qwen3": partial(of_class, "Qwen3ForCausalLM", "Qwen3Config", **GROUPED, head_dim=12),
-    "gemma2": partial(of_class, "Gemma2ForCausalLM", "Gemma2Config", **WINDOW, head_dim=12, attn_implementation="eager"),
+    "gemma2": partial(of_class, "Gemma2ForCausalLM", "Gemma2Config", **WINDOW, **CAPPED),
     "gemma3_text": partial(of_class, "Gemma3ForCausalLM", "Gemma3TextConfig", **WINDOW, head_dim=12),
     "gemma3": gemma3_that_sees,
     "phi": partial(of_class, "PhiForCausalLM", "PhiConfig", **GROUPED),
