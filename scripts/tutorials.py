@@ -59,7 +59,9 @@ def write_page(path: Path) -> None:
     source = f"*This page is what [{path.name}]({path.name}) does: a script, and a notebook to Jupyter and VS Code.*"
     text = "\n".join(line.rstrip() for line in f"{head}\n\n{source}\n{rest}".splitlines())
     text = text.replace("![png](", "![What the code above draws](")
-    path.with_suffix(".md").write_text(re.sub(r"\n{3,}", "\n\n", text) + "\n")
+    parts = re.split(r"(^```python\n.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [re.sub(r"\n{3,}", "\n\n", prose) for prose in parts[::2]]
+    path.with_suffix(".md").write_text("".join(parts) + "\n")
 
 
 def main() -> None:
