@@ -240,7 +240,7 @@ assert 0 < parts.shares.max() < 0.9 * parts.explained
 # - The features are those of one dictionary. Another seed or width finds others for part of them (`monosema compare`),
 #   and a wider one splits them further; there is no final list of what a neuron is made of.
 # - In the toy model independence of features and their number are known. In a language model neither holds, and
-#   variance explained, as the second figure shows, cannot tell.
+#   variance explained cannot tell, as it could not there.
 #
 # ## Try
 #

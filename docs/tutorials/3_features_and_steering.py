@@ -83,7 +83,7 @@ ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 figure.colorbar(shown, label="log₁₀ share of tokens on which it fires")
 
 chosen = int(best[0])
-assert f1[chosen] > 0.6
+assert f1[chosen] > 0.5
 assert f1[chosen] > 5 * marked.mean()
 
 # %% [markdown]

@@ -13,11 +13,11 @@ from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
 STEPS = 300
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def torchrun(*arguments: object, restarts: int = 0) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return [*launcher, f"--max-restarts={restarts}", "-m", "monosema", "train", *map(str, arguments)]
+    return [*LAUNCHER, f"--max-restarts={restarts}", "-m", "monosema", "train", *map(str, arguments)]
 
 
 def killed(command: list[str], out: Path, rank: int) -> tuple[int, str]:
@@ -56,3 +56,17 @@ def test_when_one_is_killed_all_end_soon_and_the_run_goes_on_with_the_same_bits(
     status, err = killed(torchrun(*arguments, "--out", again, restarts=2), again, rank=0)
     assert status == 0, err  # the launcher has begun all of them again
     assert outcome(again) == outcome(whole)
+
+
+@pytest.mark.slow
+def test_the_same_processes_may_meet_more_than_once(tmp_path: Path):
+    script = tmp_path / "meetings.py"
+    script.write_text(
+        "from monosema.runs.parallel import Parallel\n"
+        "from monosema.runs.processes import join\n"
+        "for parallel in (Parallel(), Parallel(feature=2), Parallel(spread=2)):\n"
+        "    with join(parallel, 'cpu') as processes:\n"
+        "        assert processes.world.total(1) == 2\n"
+    )
+    ended = subprocess.run([*LAUNCHER, script], capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr

@@ -1,5 +1,6 @@
 """The processes of one run: where each stands, and what they tell each other beside the training itself."""
 
+import itertools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ T = TypeVar("T")
 LONGEST_WAIT = timedelta(hours=12)
 """For each other, where one measures or writes while the rest has nothing to do. Whoever dies is noticed at once."""
 MESH = ("data", "spread", "feature")
+_MEETINGS = itertools.count()  # of this process; all of them have met as often
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,11 @@ def _begin(kind: str) -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
     store, rank, size = next(rendezvous("env://", timeout=LONGEST_WAIT))
-    # After a restart the store still holds the addresses of the processes before: these meet elsewhere in it.
-    attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=LONGEST_WAIT)
+    # After a restart, or an earlier run of the same processes, the store still holds the addresses of those before:
+    # these meet elsewhere in it.
+    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}, meeting {next(_MEETINGS)}"
+    place = PrefixStore(attempt, store)
+    dist.init_process_group(backend, store=place, rank=rank, world_size=size, timeout=LONGEST_WAIT)
 
 
 def _placed(parallel: Parallel, size: int, kind: str) -> Processes:
