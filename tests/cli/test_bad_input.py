@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from monosema.recipes import recipes
 from tests.cli.conftest import Command
@@ -169,8 +170,11 @@ def test_a_run_without_a_site_is_refused(refusal: Refusal, vectors: Path):
     assert "--site" in refusal(activations=vectors)
 
 
-def test_a_site_that_the_file_does_not_have_is_refused(with_vectors: Refusal):
-    assert "vectors.npy: activations" in with_vectors(site="resid_post.0")
+def test_a_site_that_the_file_does_not_have_is_refused(with_vectors: Refusal, tmp_path: Path):
+    save_file({"resid_post.1": torch.randn(100, 6)}, tmp_path / "named.safetensors")
+    line = with_vectors(activations=tmp_path / "named.safetensors", site="resid_post.0")
+    assert "site 'resid_post.0'" in line
+    assert "named.safetensors: resid_post.1" in line
 
 
 def test_width_and_expansion_at_once_are_refused(with_vectors: Refusal):

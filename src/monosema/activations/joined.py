@@ -65,7 +65,8 @@ def needed(points: Sequence[str], there: Mapping[str, Any]) -> list[str]:
 
 
 def tensors_for(path: str | Path, points: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors in a file, by hook point; one that comes without a name is at the only one that is asked for.
+    """The tensors in a file, by hook point. If a file's only tensor is called `activations`, as those that come without
+    a name are, it is taken to be at the only hook point that is asked for.
 
     Raises:
         InputError: the file cannot be read, or has no tensor for a hook point that is needed.
