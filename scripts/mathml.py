@@ -4,8 +4,8 @@ import html
 import re
 from typing import Any
 
-from latex2mathml.converter import convert
-from mkdocs.exceptions import PluginError
+from latex2mathml.converter import convert  # pyright: ignore[reportMissingImports]
+from mkdocs.exceptions import PluginError  # pyright: ignore[reportMissingImports]
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 

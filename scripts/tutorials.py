@@ -13,10 +13,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import jupytext
-from nbclient import NotebookClient
-from nbconvert import MarkdownExporter
-from nbformat import NotebookNode
+import jupytext  # pyright: ignore[reportMissingImports]
+from nbclient import NotebookClient  # pyright: ignore[reportMissingImports]
+from nbconvert import MarkdownExporter  # pyright: ignore[reportMissingImports]
+from nbformat import NotebookNode  # pyright: ignore[reportMissingImports]
 
 TUTORIALS = Path(__file__).parent.parent / "docs" / "tutorials"
 MINUTES = 10
