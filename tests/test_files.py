@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monosema.errors import InputError
-from monosema.files import folder_atomically, read_json, write_atomically, write_json, write_text
+from monosema.files import folder_atomically, read_json, remove_unfinished, write_atomically, write_json, write_text
 
 _json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -156,3 +156,10 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path):
     with folder_atomically(folder, replace=True):
         assert not (tmp_path / left[1]).exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["fea[t]ures", *others])
+
+
+def test_what_killed_writers_leave_is_deleted_and_nothing_else(tmp_path: Path):
+    for name in (".weights.safetensors.17.tmp", ".tmpTl3dFw", "index.json", ".hidden", "a.tmp"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"index.json", ".hidden", "a.tmp"}

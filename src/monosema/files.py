@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-UNFINISHED = ".*.tmp"
-"""What a writer that was killed leaves."""
+UNFINISHED = (".*.tmp", ".tmp??????")
+"""What writers that were killed leave: ours, and that of safetensors."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -88,8 +88,9 @@ def _is_running(process: int) -> bool:
 
 def remove_unfinished(folder: Path) -> None:
     """Deletes what writers that were killed have left half done in a folder; none may be writing."""
-    for path in folder.glob(UNFINISHED):
-        remove(path)
+    for pattern in UNFINISHED:
+        for path in folder.glob(pattern):
+            remove(path)
 
 
 def remove(path: Path) -> None:

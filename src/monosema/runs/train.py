@@ -124,7 +124,7 @@ def _check_free(out: Path, overwrite: bool, resume: bool) -> None:
 
 def _holds_nothing(out: Path) -> bool:
     """Whether a folder is empty, or has only what a run leaves that is killed while it makes its folder."""
-    there = {path for path in out.iterdir() if not path.match(UNFINISHED)}
+    there = {path for path in out.iterdir() if not any(map(path.match, UNFINISHED))}
     return not there or (there == {out / LOG} and (out / LOG).stat().st_size == 0)
 
 
