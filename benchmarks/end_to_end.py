@@ -35,7 +35,7 @@ def measure(architecture: str, settings: argparse.Namespace, texts: Path) -> dic
     """Seconds of all turns, for each library."""
     job = {"model": str(PATH), "texts": str(texts), "layer": LAYER, "tokens": TURN, "d": D, "width": WIDTH}
     job |= {"target": K, "steps": settings.tokens // BATCH, "point": "x", "seed": 0, "lr": None, "autocast": True}
-    job |= {"coefficient": None, "settings": {}, "processor": settings.processor}
+    job |= {"coefficient": None, "settings": {}, "processor": settings.processor, "device": settings.device}
     workers = {}
     for library, name in ARCHITECTURES[architecture].items():
         python = sys.executable if library == "ours" else str(settings.peers)
@@ -58,6 +58,7 @@ def measure(architecture: str, settings: argparse.Namespace, texts: Path) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--tokens", type=int, default=5_000_000, help="that each library trains on")
     parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
     parser.add_argument("--processor", action="store_true", help="one thread, and processor time")

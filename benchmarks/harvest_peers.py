@@ -30,7 +30,7 @@ NAMES = {"bare": "bare forward", "ours": "monosema", "dl": "dictionary_learning"
 
 def measure(settings: argparse.Namespace, texts: Path) -> dict[str, dict[str, float]]:
     job: dict[str, Any] = {"model": str(PATH), "texts": str(texts), "layer": LAYER, "tokens": settings.tokens}
-    job["processor"] = settings.processor
+    job |= {"processor": settings.processor, "device": settings.device}
     pythons = {"bare": sys.executable, "ours": sys.executable}
     if settings.peers:
         pythons |= {"dl": str(settings.peers), "sl": str(settings.peers)}
@@ -53,6 +53,7 @@ def measure(settings: argparse.Namespace, texts: Path) -> dict[str, dict[str, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--tokens", type=int, default=131_072, help="activations in one turn of one library")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--processor", action="store_true", help="one thread, and processor time")

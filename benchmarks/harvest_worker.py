@@ -26,7 +26,8 @@ def bare(job: dict[str, Any]) -> Next:
     base = model.get_submodule("gpt_neox")
     del base.layers[job["layer"] + 1 :]
     ids = torch.tensor(tokenizer("".join(_texts(job)))["input_ids"])
-    contexts = itertools.cycle(ids[: len(ids) // LENGTH * LENGTH].view(-1, LENGTH).split(CONTEXTS_AT_ONCE))
+    ids = ids[: len(ids) // LENGTH * LENGTH].view(-1, LENGTH).to(model.device)
+    contexts = itertools.cycle(ids.split(CONTEXTS_AT_ONCE))
 
     def some() -> torch.Tensor:
         with torch.inference_mode():
@@ -40,7 +41,7 @@ def ours(job: dict[str, Any]) -> Next:
     from monosema.activations import Contexts, ModelSource
     from monosema.models import load_model
 
-    model, point = load_model(job["model"], dtype="bfloat16"), f"resid_post.{job['layer']}"
+    model, point = load_model(job["model"], dtype="bfloat16", device=job["device"]), f"resid_post.{job['layer']}"
     text = Contexts(model.tokenizer, _texts(job), LENGTH, repeat=True)
     source = ModelSource(model, text, [point], batch_size=BATCH, buffer_rows=BUFFER, context_batch=CONTEXTS_AT_ONCE)
     return lambda: next(source)[point]
@@ -65,6 +66,7 @@ def dictionary_learning(job: dict[str, Any]) -> Next:
         ctx_len=LENGTH,
         refresh_batch_size=CONTEXTS_AT_ONCE,
         out_batch_size=BATCH,
+        device=job["device"],
     )
     return lambda: next(buffer)
 
@@ -91,7 +93,7 @@ def saelens(job: dict[str, Any]) -> Next:
         train_batch_size_tokens=BATCH,
         prepend_bos=False,
         normalize_activations="none",
-        device=torch.device("cpu"),
+        device=torch.device(job["device"]),
         dtype="float32",
     )
     return store.next_batch
@@ -101,7 +103,7 @@ def _model(job: dict[str, Any]) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.bfloat16).eval().requires_grad_(False)
-    return model, AutoTokenizer.from_pretrained(job["model"])
+    return model.to(job["device"]), AutoTokenizer.from_pretrained(job["model"])
 
 
 def _texts(job: dict[str, Any]) -> list[str]:

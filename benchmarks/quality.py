@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="parts of the plan")
     parser.add_argument("--rates", nargs="+", type=rate, help="learning rates, or default; the others are left out")
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
+    parser.add_argument("--device", default="cpu", help="where dictionaries are trained; processor time is of the cpu")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "quality", help="activations and weights")
     parser.add_argument("--results", type=Path, default=newest(), help="the file that results are added to")
     return parser.parse_args()
@@ -68,7 +69,7 @@ def main() -> None:
         from versus.runner import Runner
 
         torch.set_num_threads(1)
-        runner = Runner(results, settings.cache, settings.peers, settings.rates)
+        runner = Runner(results, settings.cache, settings.peers, settings.device, settings.rates)
         if settings.run:
             runner.work(chosen(settings.only), settings.stage)
         else:

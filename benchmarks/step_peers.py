@@ -3,7 +3,7 @@
     python benchmarks/step_peers.py --peers /path/to/peers/bin/python [--only topk gated] [--float32] [--json]
 
 Each library runs in a process of its own and makes a step when it is its turn, on the same activations; the others
-wait. Medians of the repeats. `warmup` steps come first: dictionaries with a penalty are dense at the start, and their
+wait. On a GPU (`--device cuda`) a turn is ten steps, since the host prepares one while the device makes another. Medians of the repeats. `warmup` steps come first: dictionaries with a penalty are dense at the start, and their
 step becomes faster as they become sparse, ours by `target_l0`. docs/quality.md says how to install the peers; sparsify
 goes beside them (`pip install --no-deps eai-sparsify==1.3.3` and what it imports).
 """
@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
 from harvest import machine
 from versus.turns import Worker
 
@@ -42,12 +43,13 @@ RUN = {"point": "x", "steps": 1000, "seed": 0, "lr": None, "coefficient": 0.1, "
 
 def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Medians of each library that has the architecture."""
-    workers = {}
+    workers, at_once = {}, 1 if settings.device == "cpu" else 10
     for library, name in {"product": "", **ARCHITECTURES[architecture]}.items():
         own = library in ("product", "ours")
         if own or settings.peers:
             warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
             job = {"library": library, "architecture": name, "autocast": not settings.float32, "warmup": warmup}
+            job |= {"device": settings.device, "steps_at_once": at_once}
             job |= (
                 {key: getattr(settings, key) for key in ("d", "width", "batch", "processor")}
                 | RUN
@@ -59,9 +61,9 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
     times: dict[str, list[float]] = {library: [] for library in workers}
     for _ in range(settings.repeats):
         for library, worker in workers.items():
-            times[library].append(1e3 * worker.turn())
+            times[library].append(1e3 * worker.turn() / at_once)
     return {
-        library: {"milliseconds": round(statistics.median(found), 1), **workers[library].end()}
+        library: {"milliseconds": round(statistics.median(found), 3), **workers[library].end()}
         for library, found in times.items()
     }
 
@@ -81,12 +83,15 @@ def main() -> None:
     for name, default in {"d": 512, "width": 16_384, "k": 32, "batch": 4096, "repeats": 7}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--peers", type=Path, help="the Python of the peers' environment; without it, ours alone")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
     parser.add_argument("--float32", action="store_true", help="multiply in float32, not bfloat16")
     parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
     result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine()}
+    if settings.device != "cpu":
+        result["gpu"] = torch.cuda.get_device_name(settings.device)
     result |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch", "repeats")}
     result["precision"] = "float32" if settings.float32 else "bfloat16"
     result |= {"time": "processor, one thread" if settings.processor else "clock", "steps": {}}

@@ -27,7 +27,7 @@ def rows(job: dict[str, Any]) -> list[Tensor]:
     for _ in range(4):
         active = (torch.rand(batch, 2 * d, generator=generator) < 8 / d).float()
         found.append(active @ directions + 0.05 * torch.randn(batch, d, generator=generator))
-    return found
+    return [x.to(job["device"]) for x in found]
 
 
 def step_of(job: dict[str, Any], pool: list[Tensor]) -> tuple[Step, Callable[[], dict[str, float]]]:
@@ -54,7 +54,7 @@ def step_of(job: dict[str, Any], pool: list[Tensor]) -> tuple[Step, Callable[[],
 def _product(job: dict[str, Any], pool: list[Tensor]) -> Step:
     """The encoder's product alone: the limit."""
     dtype = torch.bfloat16 if job["autocast"] else torch.float32
-    weight, inputs = torch.randn(job["d"], job["width"]).to(dtype), [x.to(dtype) for x in pool]
+    weight, inputs = torch.randn(job["d"], job["width"]).to(pool[0].device, dtype), [x.to(dtype) for x in pool]
     return lambda number, _: inputs[number % len(inputs)] @ weight
 
 
@@ -62,11 +62,11 @@ def _sparsify(job: dict[str, Any]) -> Step:
     """What sparsify's trainer does with a batch."""
     from sparsify import SparseCoder, SparseCoderConfig  # pyright: ignore[reportMissingImports]
 
-    coder = SparseCoder(job["d"], SparseCoderConfig(num_latents=job["width"], k=job["target"]), device="cpu")
+    coder = SparseCoder(job["d"], SparseCoderConfig(num_latents=job["width"], k=job["target"]), device=job["device"])
     optimiser = torch.optim.Adam(coder.parameters(), lr=3e-4)
 
     def step(number: int, x: Tensor) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=job["autocast"]):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=job["autocast"]):
             out = coder(x)
         out.fvu.backward()
         coder.remove_gradient_parallel_to_decoder_directions()
@@ -87,8 +87,8 @@ def main() -> None:
     numbers = itertools.count(job["warmup"])
 
     def turn() -> None:
-        number = next(numbers)
-        step(number, pool[number % len(pool)])
+        for number in itertools.islice(numbers, job["steps_at_once"]):
+            step(number, pool[number % len(pool)])
 
     serve(turn, job, last)
 

@@ -30,6 +30,7 @@ class Run:
             steps=job["steps"],
             batch_size=job["batch"],
             seed=job["seed"],
+            device=job["device"],
             autocast=job["autocast"],
         )
         self.lr, self.l0 = self.learner.recipe.lr, 0.0

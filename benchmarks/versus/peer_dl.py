@@ -33,7 +33,7 @@ class Run:
         self.settings = self._settings(job, d, width)
         module, name = TRAINERS[job["architecture"]]
         trainer = getattr(import_module(f"dictionary_learning.trainers.{module}"), name)
-        self.trainer = trainer(device="cpu", layer=0, lm_name="tiny", **self.settings)
+        self.trainer = trainer(device=job["device"], layer=0, lm_name="tiny", **self.settings)
         if hasattr(self.trainer, "num_tokens_since_fired"):  # 10 million, which a run this short never reaches
             self.trainer.dead_feature_threshold = job["steps"] * len(first[0]) // 10
             self.settings["dead_feature_threshold"] = self.trainer.dead_feature_threshold
@@ -64,7 +64,7 @@ class Run:
 
     def step(self, number: int, x: Tensor) -> None:
         """One update on raw activations."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.job["autocast"]):
+        with torch.autocast(torch.device(self.job["device"]).type, torch.bfloat16, enabled=self.job["autocast"]):
             self.trainer.update(number, x / self.norm)
 
     @torch.no_grad()

@@ -22,12 +22,16 @@ class Run:
         steps, batch = job["steps"], len(first[0])
         sae_class, config_class, options = _architecture(job, width)
         options["normalize_activations"] = "expected_average_only_in"
-        sae = sae_class(config_class(d_in=d, d_sae=width, device="cpu", dtype="float32", **options))
+        sae = sae_class(config_class(d_in=d, d_sae=width, device=job["device"], dtype="float32", **options))
         schedule: dict[str, Any] = {"lr_decay_steps": steps // 5, "dead_feature_window": steps // 10}
         rate = {} if job["lr"] is None else {"lr": job["lr"], "lr_end": job["lr"] / 10}
         schedule |= rate or {"lr_end": SAETrainerConfig.lr / 10}  # as its own runner has it
         config = SAETrainerConfig(
-            total_training_samples=steps * batch, train_batch_size_samples=batch, autocast=job["autocast"], **schedule
+            total_training_samples=steps * batch,
+            train_batch_size_samples=batch,
+            autocast=job["autocast"],
+            device=job["device"],
+            **schedule,
         )
         self.trainer = SAETrainer(cfg=config, sae=sae, data_provider=iter(first))
         self.trainer.activation_scaler.estimate_scaling_factor(d, iter(first), len(first))
@@ -48,7 +52,7 @@ class Run:
         sae.fold_activation_norm_scaling_factor(self.trainer.activation_scaler.scaling_factor)
         with tempfile.TemporaryDirectory() as folder:
             sae.save_inference_model(folder)
-            loaded = SAE.load_from_disk(folder)
+            loaded = SAE.load_from_disk(folder, device=self.trainer.cfg.device)
         return _weights(loaded), loaded(x)
 
 

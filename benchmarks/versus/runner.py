@@ -31,6 +31,8 @@ class Runner:
     cache: Path
     peers: Path | None
     """The Python of an environment with dictionary_learning and SAELens."""
+    device: str = "cpu"
+    """Where dictionaries are trained."""
     rates: Sequence[float | None] | None = None
     """The learning rates to run, None among them being the default; by default all."""
 
@@ -110,6 +112,7 @@ class Runner:
             "coefficient": coefficient,
             "seed": cell.seed,
             "steps": cell.passes * STEPS,
+            "device": self.device,
             "cache": str(self.cache.resolve()),
             "width": WIDTH,
             "batch": BATCH,

@@ -175,7 +175,7 @@ def figures(record: Record) -> list[str]:
 
 def minutes(record: Record) -> str:
     """What the training steps took."""
-    return f"{record['core_minutes']:.1f}"
+    return f"{record['core_minutes']:.1f}" if "core_minutes" in record else "GPU"
 
 
 def _best(trainer: Trainer, results: Results) -> tuple[Cell, Record] | None:

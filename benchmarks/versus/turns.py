@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 BENCHMARKS = Path(__file__).parents[1]
 
 
@@ -51,14 +53,19 @@ class Worker:
 
 
 def serve(work: Callable[[], object], job: dict[str, Any], last: Callable[[], dict[str, float]] = dict) -> None:
-    """The far end: says `ready`, and works whenever it is told to."""
+    """The far end: says `ready`, and works whenever it is told to; on a GPU a turn ends when that has done its part."""
     clock = time.process_time if job.get("processor") else time.perf_counter
+    on_gpu = job.get("device", "cpu").startswith("cuda")
+    wait: Callable[[], object] = torch.cuda.synchronize if on_gpu else lambda: None
+    wait()
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "end":
-            peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-            print(json.dumps({"peak_gib": peak, **last()}), flush=True)
+            of_process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            peak = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else of_process
+            print(json.dumps({"peak_gib": round(peak, 2), **last()}), flush=True)
             return
         start = clock()
         work()
+        wait()
         print(clock() - start, flush=True)

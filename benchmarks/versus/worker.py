@@ -1,4 +1,5 @@
-"""Trains one dictionary in a process of its own, on one thread: `python -m versus.worker FOLDER`, with FOLDER/job.json.
+"""Trains one dictionary in a process of its own, on one thread or a GPU: `python -m versus.worker FOLDER`, with
+FOLDER/job.json.
 
 Leaves the weights and `result.json` in the folder. Runs in the environment of the library that the job names.
 """
@@ -27,21 +28,21 @@ CHECKED = 64
 def run(folder: Path) -> dict[str, Any]:
     """Trains, saves, and returns what is recorded."""
     job = json.loads((folder / "job.json").read_text())
-    cache = Path(job["cache"])
-    heldout = heldout_rows(cache, job["point"])
-    first = list(islice(batches(cache, job["point"], job["steps"], job["seed"]), ESTIMATE))
+    cache, device = Path(job["cache"]), job["device"]
+    heldout = heldout_rows(cache, job["point"]).to(device)
+    first = [x.to(device) for x in islice(batches(cache, job["point"], job["steps"], job["seed"]), ESTIMATE)]
     torch.manual_seed(job["seed"])
     trainer = _trainer(job, heldout.shape[1], first)
     seconds = 0.0
     for number, x in enumerate(batches(cache, job["point"], job["steps"], job["seed"])):
         start = time.process_time()
-        trainer.step(number, x)
+        trainer.step(number, x.to(device))
         seconds += time.process_time() - start
     return {
         "lr": trainer.lr,
         "settings": trainer.settings,
         "version": f"{trainer.version} {metadata.version(trainer.version)}, torch {torch.__version__}",
-        "core_minutes": seconds / 60,
+        **({"core_minutes": seconds / 60} if device == "cpu" else {"gpu": torch.cuda.get_device_name()}),
         **_save(trainer, job, heldout, folder),
     }
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.kernels.backend import on_gpu
 from monosema.kernels.blocks import blocks_in_parts, cut_rows
 from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import weighted_sums, weighted_sums_, without_zeros
@@ -136,13 +137,13 @@ def _centred(x: Tensor, weight: Tensor, shift: Tensor | None) -> Float[Tensor, "
 def _product(centred: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Float[Tensor, "rows width"]]:
     """In the precision of products here.
 
-    Where the weight is copied anyway, the bias becomes one more row of it, which a column of ones multiplies: to add it
-    for itself takes two more passes over the product.
+    Where a CPU copies the weight anyway, the bias becomes one more row of it, which a column of ones multiplies: to add
+    it for itself takes two more passes over the product. A GPU adds it as it writes the product.
     """
     if weight.ndim == 3:
         return blocks_in_parts(centred, weight.to(centred.dtype), bias.to(centred.dtype))
-    if centred.dtype == weight.dtype:
-        return product_in_parts(centred, weight, bias)
+    if centred.dtype == weight.dtype or on_gpu(weight):
+        return product_in_parts(centred, weight.to(centred.dtype), bias.to(centred.dtype))
     (d, width), kind = weight.shape, centred.dtype
     lowered = torch.empty(width, d + 1, dtype=kind, device=weight.device)
     lowered[:, :d], lowered[:, d] = weight.mT, bias

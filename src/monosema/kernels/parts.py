@@ -12,12 +12,10 @@ BUFFER = 2**22
 """Entries of the product that are held at a time: few enough to stay near the processor."""
 ROWS = 512
 """Fewest rows of a part: with fewer, a product of bfloat16 takes up to twice as long."""
-GPU_BUFFER = 2**24
-"""The same on a GPU, by estimate: 32 MiB in bfloat16, which the L2 cache of a large one (40 to 50 MiB) holds for the
-search that follows. Smaller parts would be done before the host has queued the kernels of the next."""
-GPU_ROWS = 512
-"""Fewest rows of a part there. Each part reads the weight again, 2 bytes for `2 · rows` FLOPs: with some 300 rows,
-large GPUs read as long as they multiply."""
+GPU_BUFFER = 2**28
+"""The same on a GPU: 512 MiB in bfloat16. No cache holds enough rows for a product at full speed, and memory is fast."""
+GPU_ROWS = 1024
+"""Fewest rows of a part there."""
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from monosema.activations.normalise import geometric_median
 from monosema.device import read_figures
 from monosema.dictionaries import Dictionary, Preactivations, Spec
 from monosema.errors import InputError
+from monosema.kernels.precision import tensor_float_32
 from monosema.kernels.spare import keep_gradient_
 from monosema.ranks import ALONE, Ranks
 from monosema.recipes import Loss, Moment, Pressure, Recipe, entries_per_row
@@ -237,8 +238,9 @@ class Learner:
 
     def _framed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = self._rows(batch)
-        framed = self.read.into(x)
-        return framed, framed if self.spec.reads == self.spec.writes else self.written.into(y)
+        with tensor_float_32(self.autocast):  # the axes rounded to 10 bits are still the same axes for every batch
+            framed = self.read.into(x)
+            return framed, framed if self.spec.reads == self.spec.writes else self.written.into(y)
 
     def _frames(self, sample: Batch) -> tuple[Frame, Frame]:
         x, y = self._rows(sample)

@@ -44,6 +44,8 @@ def main() -> None:
         pre = torch.zeros(2, width, dtype=dtype)
         gpu.largest_of_rows(pre, k)
         gpu.above_zero(pre)
+        gpu.normalise_rows_(torch.zeros(2, d))
+        gpu.project_rows_(torch.zeros(2, d), torch.zeros(2, d))
         offsets, columns, values = torch.tensor([0, 200, 600]), torch.zeros(600, dtype=torch.long), torch.zeros(600)
         table = torch.zeros(width, d, dtype=dtype)
         gpu.weighted_sums(offsets, columns, values, table)

@@ -7,7 +7,18 @@ import pytest
 
 from tests.kernels.gpu import setup
 
-KERNELS = {"_list", "_choose", "_count", "_write", "_sum_chunks", "_sum_rows", "_multiply"}
+KERNELS = {
+    "_list",
+    "_choose",
+    "_maxima",
+    "_normalise",
+    "_project",
+    "_count",
+    "_write",
+    "_sum_chunks",
+    "_sum_rows",
+    "_multiply",
+}
 
 
 @pytest.mark.slow

@@ -8,12 +8,14 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from monosema.kernels.gpu.rows import row_of, sum_dtype
+from monosema.kernels.gpu.rows import sum_dtype
 
-ENTRIES, FEATURES = 16, 128
-"""Of S, and of the columns of both factors, that a program multiplies at a time."""
-SLICE = 512
-"""Columns of both factors that a program goes over: of 16,384 rows in bfloat16 these are 16 MiB."""
+ENTRIES = 4
+"""Of a row of S, that a program multiplies at a time."""
+FEATURES = 256
+"""Columns of both factors that a program multiplies: of 65,536 rows in float32 these are 64 MiB, about an L2 cache."""
+WARPS = 1
+"""With more, there are fewer programs at a time, and all that they do is to wait for memory."""
 
 
 def products_at(
@@ -27,39 +29,34 @@ def products_at(
     Dense equivalent: `(left @ right.T)[rows, columns]`, where `rows` is the row of each entry. Sums are float32
     (float64 in float64), rounded once.
 
-    Each program takes ENTRIES entries, whichever rows they are of, so that rows may be of any length. Programs go over
-    all entries before the next SLICE columns, so that these stay in the L2 cache; the sums of the slices are added up.
+    Each program holds FEATURES columns of a row of `left` and goes over the row's entries. Programs go over all rows
+    before the next columns, so that these stay in the L2 cache; the sums over each FEATURES columns are added up.
 
-    Limit: bytes. Both factors pass once through memory, and `2 · entries · d` numbers through the caches, those of
-    `left` mostly through the L1 cache, as neighbouring entries share a row.
+    Limit: bytes. Both factors pass once through memory, and `entries · d` numbers of `right` through the L2 cache.
     """
     (rows, d), entries = left.shape, len(columns)
-    slices = triton.cdiv(d, SLICE)
-    sums = torch.empty(slices, entries, dtype=sum_dtype(left.dtype), device=left.device)
     features = min(max(triton.next_power_of_2(d), 16), FEATURES)
+    parts = triton.cdiv(d, features)
+    sums = torch.empty(parts, entries, dtype=sum_dtype(left.dtype), device=left.device)
     with torch.cuda.device_of(left):
-        _multiply[(triton.cdiv(entries, ENTRIES), slices)](
-            offsets, columns, left.contiguous(), right.contiguous(), sums, rows, entries, d,
-            rows.bit_length(), SLICE, ENTRIES, features,
+        _multiply[(rows, parts)](
+            offsets, columns, left.contiguous(), right.contiguous(), sums, entries, d,
+            ENTRIES, features, num_warps=WARPS,
         )  # fmt: skip
-    return (sums[0] if slices == 1 else sums.sum(0)).to(left.dtype)
+    return (sums[0] if parts == 1 else sums.sum(0)).to(left.dtype)
 
 
-@triton.jit(do_not_specialize=["rows", "entries"])
+@triton.jit(do_not_specialize=["entries"])
 def _multiply(
-    offsets, columns, left, right, sums, rows, entries, d,
-    STEPS: tl.constexpr, SLICE: tl.constexpr, ENTRIES: tl.constexpr, FEATURES: tl.constexpr,
+    offsets, columns, left, right, sums, entries, d, ENTRIES: tl.constexpr, FEATURES: tl.constexpr
 ):  # fmt: skip
-    entry = tl.program_id(0).to(tl.int64) * ENTRIES + tl.arange(0, ENTRIES)
-    there = entry < entries
-    row = row_of(offsets, entry, rows, STEPS)
-    column = tl.load(columns + entry, there, 0).to(tl.int64)
-    part = tl.program_id(1).to(tl.int64)
-    total = tl.zeros((ENTRIES, FEATURES), sums.dtype.element_ty)
-    for start in range(0, SLICE, FEATURES):
-        feature = part * SLICE + start + tl.arange(0, FEATURES)
-        wanted = there[:, None] & (feature < d)[None, :]
-        a = tl.load(left + row[:, None] * d + feature[None, :], wanted, 0.0)
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    feature = part * FEATURES + tl.arange(0, FEATURES)
+    a = tl.load(left + row * d + feature, feature < d, 0.0).to(sums.dtype.element_ty)
+    first, last = tl.load(offsets + row), tl.load(offsets + row + 1)
+    for start in range(first, last, ENTRIES):
+        entry = start + tl.arange(0, ENTRIES)
+        column = tl.load(columns + entry, entry < last, 0).to(tl.int64)
+        wanted = (entry < last)[:, None] & (feature < d)[None, :]
         b = tl.load(right + column[:, None] * d + feature[None, :], wanted, 0.0)
-        total += a.to(total.dtype) * b.to(total.dtype)
-    tl.store(sums + part * entries + entry, tl.sum(total, 1), there)
+        tl.store(sums + part * entries + entry, tl.sum(a[None, :] * b.to(a.dtype), 1), entry < last)

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from monosema.kernels.gpu.rows import row_of, sum_dtype
 
-CHUNK = 256
+CHUNK = 64
 """Entries that one program adds where a row has many."""
-ENTRIES = 8
+ENTRIES = 4
 """Rows of the table that a program reads at a time: few features of a batch fire much more often."""
 FEATURES = 256
-"""Columns of the table that a program reads: of 16,384 rows in bfloat16 these are 8 MiB, which the L2 cache holds."""
+"""Columns of the table that a program reads: of 65,536 rows in float32 these are 64 MiB, about an L2 cache."""
+WARPS = 1
+"""With more, there are fewer programs at a time, and all that they do is to wait for memory."""
 
 
 def weighted_sums(
@@ -45,8 +47,12 @@ def weighted_sums(
     entries = (offsets, columns, values.contiguous(), table.contiguous(), sums)
     with torch.cuda.device_of(table):
         if chunks:
-            _sum_chunks[(chunks, blocks)](*entries, rows, d, rows.bit_length(), CHUNK, ENTRIES, features)
-        _sum_rows[(rows, blocks)](*entries, out, d, out.stride(0), out.stride(1), CHUNK, ENTRIES, features)
+            _sum_chunks[(chunks, blocks)](
+                *entries, rows, d, rows.bit_length(), CHUNK, ENTRIES, features, num_warps=WARPS
+            )
+        _sum_rows[(rows, blocks)](
+            *entries, out, d, out.stride(0), out.stride(1), CHUNK, ENTRIES, features, num_warps=WARPS
+        )
     return out
 
 
