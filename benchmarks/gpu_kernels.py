@@ -88,7 +88,7 @@ def over_entries(
     codes: RaggedCodes, grad: Tensor, low_grad: Tensor, decoder: Tensor, low_decoder: Tensor
 ) -> dict[str, Side]:
     """What decodes, and what makes the gradients of codes and weights."""
-    offsets, columns, values, width = codes
+    offsets, columns, values, width, _ = codes
     by_column = transposed(offsets, columns, width)
     factors, out, entries = values[by_column.order], torch.empty_like(decoder), nbytes(columns, values)
     shape = len(offsets) - 1, width

@@ -3,8 +3,9 @@
     python benchmarks/step_peers.py --peers /path/to/peers/bin/python [--only topk gated] [--float32] [--json]
 
 Each library runs in a process of its own and makes a step when it is its turn, on the same activations; the others
-wait. On a GPU (`--device cuda`) a turn is ten steps, since the host prepares one while the device makes another. Medians of the repeats. `warmup` steps come first: dictionaries with a penalty are dense at the start, and their
-step becomes faster as they become sparse, ours by `target_l0`. docs/quality.md says how to install the peers; sparsify
+wait. On a GPU (`--device cuda`) a turn is ten steps, since the host prepares one while the device makes another.
+Medians of the repeats. `warmup` steps come first: dictionaries with a penalty are dense at the start, and their step
+becomes faster as they become sparse, ours by `target_l0`. docs/quality.md says how to install the peers; sparsify
 goes beside them (`pip install --no-deps eai-sparsify==1.3.3` and what it imports).
 """
 

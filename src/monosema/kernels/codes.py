@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from monosema.kernels.entries import only, rows_of
+from monosema.kernels.entries import ByColumn, only, rows_of
 from monosema.kernels.search import where_not_zero, where_true
 
 
@@ -20,6 +20,8 @@ class RaggedCodes(NamedTuple):
     columns: Int[Tensor, " entries"]
     values: Float[Tensor, " entries"]
     width: int
+    by_column: ByColumn | None = None
+    """What those who have the same entries share, where anybody does."""
 
     def rows(self) -> Int[Tensor, " entries"]:
         """The row of each entry."""
@@ -48,12 +50,14 @@ class SparseCodes(NamedTuple):
     indices: Int[Tensor, "batch k"]
     values: Float[Tensor, "batch k"]
     width: int
+    by_column: ByColumn | None = None
+    """What those who have the same entries share, where anybody does."""
 
     def ragged(self) -> RaggedCodes:
         """The same entries, row after row."""
         batch, k = self.indices.shape
         offsets = k * torch.arange(batch + 1, device=self.indices.device)
-        return RaggedCodes(offsets, self.indices.flatten(), self.values.flatten(), self.width)
+        return RaggedCodes(offsets, self.indices.flatten(), self.values.flatten(), self.width, self.by_column)
 
     def to_dense(self) -> Float[Tensor, "batch width"]:
         """The same codes with their zeros; gradients reach `values`."""

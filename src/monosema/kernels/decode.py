@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import MANY, only, products_at, weighted_sums, weighted_sums_, without_zeros
+from monosema.kernels.entries import MANY, ByColumn, only, products_at, weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import where_true
 from monosema.kernels.spare import gradient_like
@@ -22,7 +22,7 @@ def sparse_decode(codes: SparseCodes | RaggedCodes, weight: Float[Tensor, "width
     summed from factors in the lower precision, as that of the dense product is.
     """
     entries = codes.ragged() if isinstance(codes, SparseCodes) else codes
-    return _Decode.apply(entries.offsets, entries.columns, entries.values, weight)
+    return _Decode.apply(entries.offsets, entries.columns, entries.values, weight, entries.by_column)
 
 
 def decode_parts(
@@ -43,10 +43,12 @@ def is_dense(codes: SparseCodes, weight: Float[Tensor, "width d"]) -> bool:
 
 class _Decode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        ctx, offsets: Tensor, columns: Tensor, values: Tensor, weight: Tensor, by_column: ByColumn | None
+    ) -> Tensor:
         active = without_zeros(offsets, columns, values)
         ctx.save_for_backward(offsets, columns, weight, *active)
-        ctx.dtype, ctx.values_dtype = product_dtype(weight), values.dtype
+        ctx.dtype, ctx.values_dtype, ctx.by_column = product_dtype(weight), values.dtype, by_column
         return weighted_sums(*active, weight)
 
     @staticmethod
@@ -58,8 +60,8 @@ class _Decode(torch.autograd.Function):
             grad_values = products_at(offsets, columns, grad, weight, ctx.dtype).to(ctx.values_dtype)
         if ctx.needs_input_grad[3]:
             grad_weight = gradient_like(weight)
-            weighted_sums_(grad_weight, starts, active, values, grad.to(ctx.dtype))
-        return None, None, grad_values, grad_weight
+            weighted_sums_(grad_weight, starts, active, values, grad.to(ctx.dtype), ctx.by_column)
+        return None, None, grad_values, grad_weight, None
 
 
 class _Parts(torch.autograd.Function):

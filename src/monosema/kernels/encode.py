@@ -15,7 +15,7 @@ from torch import Tensor
 from monosema.kernels.backend import on_gpu
 from monosema.kernels.blocks import blocks_in_parts, cut_rows
 from monosema.kernels.codes import RaggedCodes, SparseCodes
-from monosema.kernels.entries import weighted_sums, weighted_sums_, without_zeros
+from monosema.kernels.entries import ByColumn, weighted_sums, weighted_sums_, without_zeros
 from monosema.kernels.parts import product_in_parts
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import entries_above_zero, largest_of_rows
@@ -42,7 +42,7 @@ def encode_topk(
         indices.append(largest_of_rows(pre, k))
         found.append(pre.gather(1, indices[-1]))
     chosen = torch.cat(indices)
-    codes = SparseCodes(chosen, torch.cat(found), len(bias))
+    codes = SparseCodes(chosen, torch.cat(found), len(bias), ByColumn())
     values = _with_gradients(codes.ragged(), x, weight, bias, shift, centred)
     return codes._replace(values=values.view(chosen.shape).relu())
 
@@ -124,7 +124,7 @@ def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> Ragg
     counts, columns, values = (torch.cat(parts) for parts in zip(*found, strict=True))
     offsets = F.pad(counts.cumsum(0), (1, 0))
     bounds = bound.expand_as(bias).index_select(0, columns) if bound.ndim else bound
-    return RaggedCodes(offsets, columns, (values + bounds).to(values.dtype), len(bias))
+    return RaggedCodes(offsets, columns, (values + bounds).to(values.dtype), len(bias), ByColumn())
 
 
 @torch.no_grad()
@@ -156,7 +156,7 @@ def _with_gradients(
     """The values of entries of `(x − shift) W + b`, joined to what they were made from."""
     if weight.ndim == 3:
         return _with_gradients_of_blocks(codes, x if shift is None else x - shift, weight, bias, centred)
-    return _Entries.apply(codes.offsets, codes.columns, codes.values, x, weight, bias, shift, centred)
+    return _Entries.apply(codes.offsets, codes.columns, codes.values, x, weight, bias, shift, centred, codes.by_column)
 
 
 def _with_gradients_of_blocks(
@@ -167,7 +167,7 @@ def _with_gradients_of_blocks(
     cut, order = cut_rows(codes, n)
     side_by_side = weight.mT.flatten(0, 1).mT
     rows, centred = x.reshape(-1, d), centred.reshape(-1, d)
-    values = _Entries.apply(cut.offsets, cut.columns, cut.values, rows, side_by_side, bias, None, centred)
+    values = _Entries.apply(cut.offsets, cut.columns, cut.values, rows, side_by_side, bias, None, centred, None)
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     return values[back]
@@ -177,24 +177,24 @@ class _Entries(torch.autograd.Function):
     """Entries of `(x − shift) W + b` whose values are known already."""
 
     @staticmethod
-    def forward(ctx, offsets, columns, values, x, weight, bias, shift, centred):
+    def forward(ctx, offsets, columns, values, x, weight, bias, shift, centred, by_column):
         ctx.save_for_backward(offsets, columns, weight, centred)
-        ctx.dtype = x.dtype
+        ctx.dtype, ctx.by_column = x.dtype, by_column
         return values.clone()
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         offsets, columns, weight, centred = ctx.saved_tensors
         offsets, columns, grad = without_zeros(offsets, columns, *grad_outputs)
-        _, _, _, x_needs, weight_needs, bias_needs, shift_needs, _ = ctx.needs_input_grad
+        _, _, _, x_needs, weight_needs, bias_needs, shift_needs, *_ = ctx.needs_input_grad
         grad_x = grad_weight = grad_bias = grad_shift = None
         if x_needs:
             grad_x = weighted_sums(offsets, columns, grad, weight.mT.to(centred.dtype)).to(ctx.dtype)
         if weight_needs:
             grad_weight = gradient_like(weight)
-            weighted_sums_(grad_weight.mT, offsets, columns, grad, centred)
+            weighted_sums_(grad_weight.mT, offsets, columns, grad, centred, ctx.by_column)
         if bias_needs or shift_needs:
             grad_bias = weight.new_zeros(weight.shape[1]).index_add_(0, columns, grad.to(weight.dtype))
         if shift_needs:
             grad_shift = -(weight @ grad_bias)  # the shift acts on all rows alike, as the bias does
-        return None, None, None, grad_x, grad_weight, grad_bias if bias_needs else None, grad_shift, None
+        return None, None, None, grad_x, grad_weight, grad_bias if bias_needs else None, grad_shift, None, None

@@ -72,24 +72,25 @@ def weighted_sums_(
     columns: Int[Tensor, " entries"],
     values: Float[Tensor, " entries"],
     table: Float[Tensor, "rows d"],
+    by_column: "ByColumn | None" = None,
 ) -> None:
     """Writes `S.T @ table` into `out`: the gradient of a weight, which may be of another precision than `table`.
 
     Nothing else as large as the weight is needed: a GPU writes each row once it is summed, and on a CPU some rows are
-    made at a time.
+    made at a time. `by_column` may know already how S is transposed, or will.
     """
-    by_column = transposed(offsets, columns, len(out))
-    factors, ends = values.index_select(0, by_column.order), by_column.offsets
+    flipped = (by_column or ByColumn()).of(offsets, columns, len(out))
+    factors, ends = values.index_select(0, flipped.order), flipped.offsets
     if kernels := triton_kernels(table):
-        kernels.weighted_sums(ends, by_column.rows, factors, table, out)
+        kernels.weighted_sums(ends, flipped.rows, factors, table, out)
         return
     if out.device.type != "cpu":
-        out.copy_(weighted_sums(ends, by_column.rows, factors, table))
+        out.copy_(weighted_sums(ends, flipped.rows, factors, table))
         return
     for start in range(0, len(out), ROWS):
         part = ends[start : start + ROWS + 1]
         first, last = int(part[0]), int(part[-1])
-        rows, weights = by_column.rows[first:last], factors[first:last]
+        rows, weights = flipped.rows[first:last], factors[first:last]
         out[start : start + ROWS] = weighted_sums(part - first, rows, weights, table)
 
 
@@ -175,15 +176,32 @@ class Transposed(NamedTuple):
     """Where in S each entry was."""
 
 
+class ByColumn:
+    """How a sparse matrix is transposed, found out once: encoder and decoder have gradients with the same entries."""
+
+    def __init__(self):
+        self._known: tuple[Tensor, Transposed] | None = None
+
+    def of(self, offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], width: int) -> Transposed:
+        """`transposed`, remembered for as long as these columns are asked for, where they lie in memory."""
+        if self._known is None or not _same(self._known[0], columns):
+            self._known = columns, transposed(offsets, columns, width)
+        return self._known[1]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.data_ptr() == b.data_ptr() and len(a) == len(b)
+
+
 def transposed(offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], width: int) -> Transposed:
     """The entries column after column, and those of a column row after row."""
     if columns.device.type == "cpu":
         return _counted(offsets, columns, width)
-    rows = rows_of(offsets, len(columns))
     # A GPU sorts by the bits of its keys: half as many take half the time. And bincount would make the host wait.
     ranked, order = columns.int().sort(stable=True)
     starts = torch.arange(width + 1, dtype=ranked.dtype, device=ranked.device)
-    return Transposed(torch.searchsorted(ranked, starts), rows[order], order)
+    rows = torch.searchsorted(offsets[1:], order, right=True)
+    return Transposed(torch.searchsorted(ranked, starts), rows, order)
 
 
 def _counted(offsets: Tensor, columns: Tensor, width: int) -> Transposed:

@@ -13,7 +13,7 @@ BUFFER = 2**22
 ROWS = 512
 """Fewest rows of a part: with fewer, a product of bfloat16 takes up to twice as long."""
 GPU_BUFFER = 2**28
-"""The same on a GPU: 512 MiB in bfloat16. No cache holds enough rows for a product at full speed, and memory is fast."""
+"""The same on a GPU: 512 MiB in bfloat16. No cache holds enough rows for a product at full speed; memory is fast."""
 GPU_ROWS = 1024
 """Fewest rows of a part there."""
 

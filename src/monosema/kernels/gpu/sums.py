@@ -1,5 +1,5 @@
 # Kernels are typed by Triton, when they are compiled.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportCallIssue=false
 """Sums of the rows of a table, weighted by the entries of a sparse matrix."""
 
 import torch
