@@ -58,7 +58,9 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
             )
             if library == "ours":
                 job["settings"] = SETTINGS.get(architecture, {})
-            workers[library] = Worker(sys.executable if own else str(settings.peers), "step_worker", job)
+            workers[library] = Worker(sys.executable if own else str(settings.peers), "step_worker", job, wait=False)
+    for worker in workers.values():
+        worker.ready()
     times: dict[str, list[float]] = {library: [] for library in workers}
     for _ in range(settings.repeats):
         for library, worker in workers.items():

@@ -141,7 +141,7 @@ def read_activations(path: Path) -> None:
     save_file(files, path)
 
 
-def train(run: Run, rows: dict[str, Tensor]) -> dict[str, Any]:
+def train(run: Run, rows: dict[str, Tensor], device: str = "cpu") -> dict[str, Any]:
     """One run's line."""
     settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in run.options.items()}
     x = rows["train"]
@@ -152,6 +152,7 @@ def train(run: Run, rows: dict[str, Tensor]) -> dict[str, Any]:
         {POINT: x[:SAMPLE].float()},
         steps=run.passes * (run.tokens // run.batch),
         batch_size=run.batch,
+        device=device,
         autocast=True,
     )
     started = time.process_time()
@@ -159,7 +160,7 @@ def train(run: Run, rows: dict[str, Tensor]) -> dict[str, Any]:
         start = step * run.batch % rows_seen
         learner.step({POINT: x[start : start + run.batch]})
     seconds = time.process_time() - started
-    batches = [(part.float(), part.float()) for part in rows["heldout"].split(4096)]
+    batches = [(part.float(), part.float()) for part in rows["heldout"].to(device).split(4096)]
     metrics = evaluate_rows(learner.finished(), batches).metrics
     figures = {name: round(float(getattr(metrics, name)), 5) for name in ("fve", "l0", "alive")}
     return {**asdict(run), **figures, "cpu_seconds": round(seconds, 1), "date": date.today().isoformat()}
@@ -229,6 +230,7 @@ def main() -> None:
     parser.add_argument("plan", choices=PLANS)
     parser.add_argument("--only", nargs="*", default=None, help="recipes to run")
     parser.add_argument("--activations", type=Path, default=Path("build/sweep/rows.safetensors"))
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path, help="JSON lines; by default benchmarks/results/sweep-PLAN.jsonl")
     parser.add_argument("--report", action="store_true", help="run nothing")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
@@ -243,7 +245,10 @@ def main() -> None:
         done = [run_of(line) for line in lines]
         for run in PLANS[settings.plan]():
             if run not in done and (settings.only is None or run.recipe in settings.only):
-                lines.append({**train(run, rows), "machine": machine()})
+                about = {
+                    "machine": machine() if settings.device == "cpu" else torch.cuda.get_device_name(settings.device)
+                }
+                lines.append({**train(run, rows, settings.device), **about})
                 with path.open("a") as file:
                     file.write(json.dumps(lines[-1], ensure_ascii=False) + "\n")
     if settings.json:

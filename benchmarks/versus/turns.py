@@ -22,11 +22,16 @@ class Worker:
     others use, threads wait for each other at every operation, and the clock tells of the others.
     """
 
-    def __init__(self, python: str, script: str, job: dict[str, Any]):
+    def __init__(self, python: str, script: str, job: dict[str, Any], wait: bool = True):
         command = [python, str(BENCHMARKS / f"{script}.py"), json.dumps(job)]
         alone = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"} if job.get("processor") else {}
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         self.process = subprocess.Popen(command, env=os.environ | alone, text=True, **pipes)
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        """Waits until it has started."""
         self._answer("ready")
 
     def turn(self) -> float:

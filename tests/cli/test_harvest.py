@@ -13,7 +13,7 @@ from tests.cli.killed import ended, ended_after_kills, killed
 from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
-KILLS = 10
+KILLS = 6
 
 
 @pytest.fixture

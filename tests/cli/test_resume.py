@@ -15,7 +15,7 @@ from tests.cli.killed import ended, ended_after_kills
 from tests.runs.test_resume import outcome
 from tests.runs.tiny_run import options
 
-KILLS, STEPS = 10, 1500
+KILLS, STEPS = 6, 900
 TRAIN = [sys.executable, "-m", "monosema", "train"]
 
 
