@@ -248,7 +248,7 @@ def test_a_real_nnsight_model_is_read_and_replaced_like_what_it_wraps(
 ):
     nnsight = pytest.importorskip("nnsight")
     if way == "TransformersModel" and not hasattr(nnsight, way):
-        pytest.skip("of nnsight 0.8 and later")
+        pytest.skip(f"nnsight {nnsight.__version__} has no TransformersModel, which came with 0.8")
     theirs = THEIRS[family]()
     theirs.save_pretrained(tmp_path)
     padding_tokenizer().save_pretrained(tmp_path)

@@ -1,0 +1,84 @@
+"""What a training step of TopK is made of on a GPU: its time, the encoder's product's, and each operation's share.
+
+    python benchmarks/gpu_step.py [--d 2304] [--width 65536] [--k 64] [--batch 8192] [--repeats 20] [--json]
+
+The step is timed without the profiler, then profiled for five steps; operations by name, the longest first, as
+PyTorch's profiler counts their time on the device.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import torch
+from harvest import machine
+from step_worker import rows
+from torch.profiler import ProfilerActivity, profile
+
+import monosema as ms
+from monosema.recipes import recipes
+
+PROFILED, WARMUP = 5, 5
+
+
+def milliseconds(work: Callable[[int], object], repeats: int) -> float:
+    """The mean time of one call, when the device has done all of them."""
+    for number in range(WARMUP):
+        work(number)
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for number in range(repeats):
+        work(number)
+    torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - start) / repeats
+
+
+def measure(d: int, width: int, k: int, batch: int, repeats: int) -> dict[str, object]:
+    pool = rows({"d": d, "batch": batch, "device": "cuda"})
+    chosen: dict[str, Any] = {"k": k}
+    spec, recipe = ms.Spec.autoencoder("x", d, width), recipes["topk"](**chosen)
+    learner = ms.Learner(
+        spec, recipe, {"x": pool[0][:4096]}, steps=1000, batch_size=batch, device="cuda", autocast=True
+    )
+    step = milliseconds(lambda number: learner.step({"x": pool[number % len(pool)]}), repeats)
+    low, weight = pool[0].bfloat16(), torch.randn(d, width, device="cuda", dtype=torch.bfloat16)
+    product = milliseconds(lambda _: low @ weight, repeats)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for number in range(PROFILED):
+            learner.step({"x": pool[number % len(pool)]})
+        torch.cuda.synchronize()
+    taken = {event.key: event.self_device_time_total / 1e3 / PROFILED for event in profiler.key_averages()}
+    longest = sorted((name for name in taken if taken[name] > 0), key=lambda name: -taken[name])
+    return {
+        "step": round(step, 3),
+        "product": round(product, 3),
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
+        "operations": {name: round(taken[name], 4) for name in longest},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in {"d": 2304, "width": 65_536, "k": 64, "batch": 8192, "repeats": 20}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
+    settings = vars(parser.parse_args())
+    as_json = settings.pop("json")
+    if not torch.cuda.is_available():
+        parser.error("this machine has no CUDA device; benchmarks/kernel_times.py measures the kernels of a CPU")
+    found = measure(**settings)
+    if as_json:
+        about = {"date": date.today().isoformat(), "machine": machine(), "gpu": torch.cuda.get_device_name()}
+        print(json.dumps(about | settings | found, indent=2))
+        return
+    print(f"step {found['step']} ms, product {found['product']} ms, {found['peak_gib']} GiB")
+    assert isinstance(found["operations"], dict)
+    for name, taken in found["operations"].items():
+        print(f"{taken:9.3f} ms  {name[:100]}")
+
+
+if __name__ == "__main__":
+    main()
