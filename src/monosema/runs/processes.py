@@ -117,7 +117,10 @@ def join(parallel: Parallel, device: str, batch_size: int | None = None) -> Iter
     if ours:
         _begin(kind)
     try:
-        yield _placed(parallel, size, kind)
+        processes = _placed(parallel, size, kind)
+        yield processes
+        # Gloo's threads still hold the last tensors, and need Python to let go of them: it must not end before.
+        processes.wait()
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             raise LostContact(_lost(error)) from None
