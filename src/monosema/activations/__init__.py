@@ -1,5 +1,6 @@
 """Sources of activations: text → contexts → activations → shuffled batches; tensors and files."""
 
+from monosema.activations.ahead import ReadAhead
 from monosema.activations.contexts import Contexts, Position, take_contexts
 from monosema.activations.filters import Keep
 from monosema.activations.iterables import IterableSource
@@ -20,6 +21,7 @@ __all__ = [
     "MixedContexts",
     "ModelSource",
     "Position",
+    "ReadAhead",
     "ShuffleBuffer",
     "Source",
     "TensorSource",

@@ -1,6 +1,7 @@
 """What a model makes of contexts: rows of activations, and which of them are kept."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from monosema.activations.contexts import Position
 from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
+from monosema.device import read_figures
 from monosema.errors import InputError
 from monosema.models import read
 
@@ -66,8 +68,8 @@ class ModelRows:
         if not self.keep.special_tokens:
             kept = kept & not_special(ids, self.model.special_ids)
         kept = kept.flatten().to(self.model.device)
-        for point, x in rows.items():
-            if not x.sum().isfinite():  # which the sum of finite numbers may be, too: this only tells where to look
+        for (point, x), total in zip(rows.items(), read_figures([x.sum() for x in rows.values()]), strict=True):
+            if not isfinite(total):  # which the sum of finite numbers may be, too: this only tells where to look
                 _refuse_broken(point, x, kept, ids, begins, number)
         if self.keep.max_norm is not None and kept.any():
             norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from monosema.activations.contexts import Contexts, Position, next_contexts
+from monosema.activations.ahead import ContextsAhead
+from monosema.activations.contexts import Contexts, Position
 from monosema.activations.filters import Keep
 from monosema.activations.mixing import MixedContexts
 from monosema.activations.model_rows import ModelRows, only
@@ -25,8 +25,8 @@ class ModelSource:
 
     The model reads `context_batch` contexts at a time, all hook points in one pass and no deeper than the last of them.
     The buffer lies where the model does; when half of it has been used, it is filled up and shuffled again. A text that
-    is not repeated ends with the last full batch. From then on this process keeps memory that it frees, see
-    `device.keep_freed_memory`.
+    is not repeated ends with the last full batch. Beside a GPU, a thread reads the text for the next filling meanwhile.
+    From then on this process keeps memory that it frees, see `device.keep_freed_memory`.
 
     Args:
         model: what reads, or two models.
@@ -37,6 +37,7 @@ class ModelSource:
         context_batch: contexts in one forward pass.
         seed: of the shuffling.
         keep: which tokens' activations are left out.
+        ahead: whether a thread reads text before the model asks for it; by default where the model is on a GPU.
 
     Raises:
         InputError: a hook point that is unknown or none, contexts longer than the model takes, a buffer too small for
@@ -55,6 +56,7 @@ class ModelSource:
         context_batch: int = 16,
         seed: int = 0,
         keep: Keep | None = None,
+        ahead: bool | None = None,
     ):
         self.model, self.contexts, self.batch_size = model, contexts, batch_size
         self.keep = keep or Keep()
@@ -67,6 +69,9 @@ class ModelSource:
         self._buffer = ShuffleBuffer(buffer_rows, self._reader.one_token, seed=seed)
         # Every pass but a text's last is of this size, so that a filling ends with less than one pass of free slots.
         self._contexts_per_pass = min(context_batch, buffer_rows // 2 // contexts.length)
+        ahead = model.device.type == "cuda" if ahead is None else ahead
+        filling = buffer_rows // 2 // (self._contexts_per_pass * contexts.length) + 1  # passes, about
+        self._text = ContextsAhead(contexts, self._contexts_per_pass, model.device, depth=filling if ahead else 0)
 
     @property
     def bytes(self) -> int:
@@ -76,7 +81,7 @@ class ModelSource:
     @property
     def passes(self) -> int:
         """How many times the text has been read to its end."""
-        return self.contexts.passes
+        return self._text.passes
 
     def __iter__(self) -> Iterator[dict[str, Float[Tensor, "batch d"]]]:
         return self
@@ -99,7 +104,7 @@ class ModelSource:
     def state_dict(self) -> dict[str, Any]:
         """The place in the text, the rows in the buffer and their order, and the norms that are kept."""
         return {
-            "contexts": self.contexts.state_dict(),
+            "contexts": self._text.state_dict(),
             "buffer": self._buffer.state_dict(),
             "tokens_read": self.tokens_read,
             "norm_limits": dict(self._reader.norm_limits),
@@ -112,14 +117,14 @@ class ModelSource:
             InputError: the state is of other hook points or a larger buffer; while iterating, of another text.
         """
         self._buffer.load_state_dict(state["buffer"])
-        self.contexts.load_state_dict(state["contexts"])
+        self._text.load_state_dict(state["contexts"])
         self.tokens_read = state["tokens_read"]
         self._reader.norm_limits = dict(state["norm_limits"])
 
     def _fill_first(self) -> None:
         with progress("filling the buffer", self._buffer.rows, "tokens") as bar:
             self._fill(bar.advance)
-        tokens, held = self.contexts.tokens_in_text, self._buffer.held
+        tokens, held = self._text.tokens_in_text, self._buffer.held
         if held < self.batch_size or (tokens is not None and tokens < self.batch_size):
             raise InputError(
                 f"a text of {self.tokens_read if tokens is None else tokens} tokens, of which {held} were kept",
@@ -131,10 +136,10 @@ class ModelSource:
         """Reads until the buffer is full or the text ends, and shuffles; tells `advance` of the rows as they come."""
         held, passes = self._buffer.held, self.passes
         while self._buffer.free >= self._contexts_per_pass * self.contexts.length:
-            begins, contexts = next_contexts(self.contexts, self._contexts_per_pass)
-            if not contexts:
+            text = self._text.take()
+            if text.ids is None:
                 break
-            rows = self._rows(torch.stack(contexts), begins)
+            rows = self._rows(text.ids, text.begins)
             self._buffer.add(rows)
             advance(len(rows[self.points[0]]))
             if self._buffer.held == held and self.passes > passes + 1:

@@ -111,7 +111,7 @@ class LoadedModel:
         if self.vocabulary is not None:
             self._check_ids(inputs)
         no_cache = {"use_cache": False} if "use_cache" in inspect.signature(self.module.forward).parameters else {}
-        return self.module(inputs.to(self.device), **no_cache)
+        return self.module(inputs.to(self.device, non_blocking=True), **no_cache)
 
     def logits(self, ids: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position vocabulary"]:
         """The logits of the token after each position.

@@ -12,6 +12,7 @@ from monosema.activations import (
     Documents,
     MixedContexts,
     ModelSource,
+    ReadAhead,
     Source,
     TensorSource,
     open_text,
@@ -20,6 +21,7 @@ from monosema.activations import (
 from monosema.activations.gathered import GatheredSource
 from monosema.activations.joined import JoinedSource, joined, needed, tensors_for
 from monosema.activations.store import Place, StoreSource, read_index
+from monosema.device import pick_device
 from monosema.errors import InputError
 from monosema.models import Readable, of_second
 from monosema.runs.config import RunConfig
@@ -117,7 +119,7 @@ def _stored(config: RunConfig, processes: Processes) -> Source:
         seed=config.seed,
         part=(processes.ranks.rows.rank, processes.ranks.rows.size),
     )
-    return source if points == list(config.points) else JoinedSource(source, config.points)
+    return _ahead(source if points == list(config.points) else JoinedSource(source, config.points), config)
 
 
 def _streamed(config: RunConfig, model: Readable, training: str | Documents, processes: Processes) -> Source:
@@ -203,11 +205,17 @@ def _open_file(config: RunConfig, processes: Processes) -> Data:
     else:
         held = load_rows(config.heldout, config.points)
     part = (processes.ranks.rows.rank, processes.ranks.rows.size)
-    source = TensorSource(rows, config.batch_size, seed=config.seed, part=part)
+    source = _ahead(TensorSource(rows, config.batch_size, seed=config.seed, part=part), config)
     sizes = {point: x.shape[1] for point, x in held.items()}
     if sizes != source.widths:
         raise InputError(f"held-out activations of sizes {sizes}", expected=f"{source.widths}, as in training")
     return Data(source, Heldout(rows=first_rows(held, config.heldout_tokens)))
+
+
+def _ahead(source: Source, config: RunConfig) -> Source:
+    """Batches that come from memory reach a GPU before they are needed."""
+    device = pick_device(config.device)
+    return ReadAhead(source, device) if device.type == "cuda" else source
 
 
 def _without_every(rows: Float[Tensor, "rows d"], n: int) -> Float[Tensor, "fewer d"]:
