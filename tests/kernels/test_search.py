@@ -59,11 +59,20 @@ def test_the_largest_of_long_rows_are_found_through_all_levels(width: int, dtype
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", [10, 320, 331])
 @pytest.mark.parametrize("kind", ["normal", "few positive", "one row without", "ties", "nothing"])
-def test_the_entries_above_zero_are_found_row_after_row(kind: str, width: int, dtype: torch.dtype):
+def test_the_entries_above_zero_are_found_row_after_row(
+    kind: str, width: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+):
     pre = matrix(kind, width, dtype)
     places = search.above_zero(pre)
     assert torch.equal(places.sort().values, (pre > 0).flatten().nonzero().squeeze(1))
     assert ((places // width).diff() >= 0).all()
+    for long in (0, 10**9):  # a call for each row, or for none
+        monkeypatch.setattr(search, "LONG", long)
+        counts, columns, values = search.entries_above_zero(pre)
+        rows = torch.arange(len(pre)).repeat_interleave(counts)
+        assert torch.equal(counts, (pre > 0).sum(1))
+        assert torch.equal(rows * width + columns, places)
+        assert torch.equal(values, pre[rows, columns])
 
 
 @pytest.mark.parametrize("kind", ["normal", "few positive", "ties", "nothing"])

@@ -3,10 +3,11 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from monosema.dictionaries.activation_functions import Bounded, activation_functions
+from monosema.dictionaries.entry_steps import active_at, jump_at
 from monosema.dictionaries.preactivations import Preactivations
 from monosema.dictionaries.step_kernels import REACH, jump, step, step_kernels
 from monosema.errors import InputError
@@ -74,19 +75,16 @@ class JumpReLU(Bounded):
 
     def at(self, entries: RaggedCodes) -> RaggedCodes:
         """`pre · 1[pre > θ]`; entries below their thresholds are stored as zeros."""
-        return entries._replace(values=jump(entries.values, *self._of(entries.columns), self._kernel))
+        codes = jump_at(entries.values, entries.columns, self.threshold, self.bandwidth, self._kernel)
+        return entries._replace(values=codes)
 
-    def active_at(self, entries: RaggedCodes) -> Float[Tensor, " entries"]:
-        """`active` at these entries; it is zero at all others, and so is its gradient."""
-        return step(entries.values, *self._of(entries.columns), self._kernel)
+    def active_at(self, entries: RaggedCodes) -> Float[Tensor, ""]:
+        """The sum of `active` at these entries; it is zero at all others, and so is its gradient."""
+        return active_at(entries.values, entries.columns, self.threshold, self.bandwidth, self._kernel)
 
     def active(self, pre: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """`1[pre > θ]`, whose straight-through gradient reaches θ; it sums to the L0."""
         return step(pre, self.threshold, self.bandwidth, self._kernel)
-
-    def _of(self, features: Int[Tensor, " entries"]) -> tuple[Float[Tensor, " entries"], Float[Tensor, "*entries"]]:
-        bandwidth = self.bandwidth.index_select(0, features) if self.per_feature else self.bandwidth
-        return self.threshold.index_select(0, features), bandwidth
 
     def options(self) -> dict[str, Any]:
         """`kernel` and `per_feature`; the bandwidth is among the tensors."""

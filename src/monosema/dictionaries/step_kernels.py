@@ -23,7 +23,7 @@ REACH = {"rectangle": 0.5, "triangle": 1.0, "gaussian": 8.0, "epanechnikov": 1.0
 @step_kernels.register("rectangle")
 def rectangle(u: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """1 on (−½, ½): the paper's."""
-    return (u.abs() < 0.5).to(u.dtype)
+    return torch.lt(u.abs(), 0.5, out=torch.empty_like(u))  # as numbers, at once
 
 
 @step_kernels.register("triangle")
@@ -68,12 +68,7 @@ def step(
 
 
 def _through_steps(grad: Tensor, distance: Tensor, threshold: Tensor, bandwidth: Tensor, kernel: StepKernel) -> Tensor:
-    """Σ over the batch of −(1/ε) K((π − θ)/ε) · grad, for each feature; visits only the entries near a threshold.
-
-    Where each entry has a threshold of its own, there is nothing to sum.
-    """
-    if distance.shape == threshold.shape:
-        return -kernel(distance / bandwidth) / bandwidth * grad.to(threshold.dtype)
+    """Σ over the batch of −(1/ε) K((π − θ)/ε) · grad, for each feature; visits only the entries near a threshold."""
     near = where_true(distance.abs() < FARTHEST * bandwidth.max())
     feature = near % len(threshold)
     width = bandwidth.expand_as(threshold)[feature]

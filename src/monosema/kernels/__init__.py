@@ -6,6 +6,7 @@ from monosema.kernels.columns import column_counts, column_sums
 from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.matching import matching_pursuit
+from monosema.kernels.parts import pieces
 from monosema.kernels.prefixes import prefix_decode
 from monosema.kernels.pursuit import pursue, refit
 from monosema.kernels.search import where_true
@@ -29,6 +30,7 @@ __all__ = [
     "is_dense",
     "matching_pursuit",
     "nonzero",
+    "pieces",
     "prefix_decode",
     "pursue",
     "refit",

@@ -38,6 +38,10 @@ class RaggedCodes(NamedTuple):
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature is active in. An entry that is stored but zero is not active."""
+        if self.values.device.type == "cpu":
+            active = where_not_zero(self.values.detach())
+            return self.columns.index_select(0, active).bincount(minlength=self.width)
+        # To know how many are active one would have to wait for the device.
         return self.columns.new_zeros(self.width).index_add_(0, self.columns, (self.values != 0).to(self.columns.dtype))
 
 

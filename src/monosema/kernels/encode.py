@@ -16,7 +16,7 @@ from monosema.kernels.backend import on_gpu
 from monosema.kernels.blocks import blocks_in_parts, cut_rows
 from monosema.kernels.codes import RaggedCodes, SparseCodes
 from monosema.kernels.entries import ByColumn, weighted_sums, weighted_sums_, without_zeros
-from monosema.kernels.parts import product_in_parts
+from monosema.kernels.parts import pieces, product_in_parts
 from monosema.kernels.precision import product_dtype
 from monosema.kernels.search import entries_above_zero, largest_of_rows
 from monosema.kernels.spare import gradient_like
@@ -122,9 +122,9 @@ def _above(centred: Tensor, weight: Tensor, bias: Tensor, bound: Tensor) -> Ragg
     """The bound is taken off with the bias, for nothing, so that one compares with zero."""
     found = [entries_above_zero(beyond) for beyond in _product(centred, weight, bias - bound)]
     counts, columns, values = (torch.cat(parts) for parts in zip(*found, strict=True))
-    offsets = F.pad(counts.cumsum(0), (1, 0))
-    bounds = bound.expand_as(bias).index_select(0, columns) if bound.ndim else bound
-    return RaggedCodes(offsets, columns, (values + bounds).to(values.dtype), len(bias), ByColumn())
+    for piece in pieces(values):
+        values[piece] = values[piece] + (bound.index_select(0, columns[piece]) if bound.ndim else bound)
+    return RaggedCodes(F.pad(counts.cumsum(0), (1, 0)), columns, values, len(bias), ByColumn())
 
 
 @torch.no_grad()

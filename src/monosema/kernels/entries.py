@@ -4,7 +4,9 @@ A sparse matrix S `[rows, width]` is given by the `offsets` and `columns` of its
 """
 
 import warnings
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from monosema.kernels.backend import triton_kernels
 from monosema.kernels.parts import product_in_parts
-from monosema.kernels.search import where_not_zero
+from monosema.kernels.search import ordered, where_not_zero
 
 MOST = 3 / 4
 """Share of entries that are not zero from which on it is not worth sorting out those that are."""
@@ -130,15 +132,26 @@ def products_at(
 def _taken(offsets: Tensor, columns: Tensor, left: Tensor, right: Tensor) -> Float[Tensor, " entries"]:
     """Some rows of all products at a time."""
     found, row = left.new_empty(len(columns)), 0
-    bounds = offsets.cpu()  # a GPU is waited for once
+    bounds = offsets.tolist()  # a GPU is waited for once
     for part in product_in_parts(left, right.mT):
-        first, last = int(bounds[row]), int(bounds[row + len(part)])
-        starts = torch.arange(len(part), device=left.device) * len(right)
-        counts = offsets[row : row + len(part) + 1].diff()
-        places = columns[first:last] + starts.repeat_interleave(counts, output_size=last - first)
-        torch.index_select(part.flatten(), 0, places, out=found[first:last])
+        ends = bounds[row : row + len(part) + 1]
+        if left.device.type == "cpu":
+            _take_rows(part, columns, ends, found)
+        else:
+            starts = torch.arange(len(part), device=left.device) * len(right)
+            counts = offsets[row : row + len(part) + 1].diff()
+            inside = slice(ends[0], ends[-1])
+            places = columns[inside] + starts.repeat_interleave(counts, output_size=ends[-1] - ends[0])
+            torch.index_select(part.flatten(), 0, places, out=found[inside])
         row += len(part)
     return found
+
+
+def _take_rows(part: Tensor, columns: Tensor, ends: Sequence[int], out: Tensor) -> None:
+    """Each row of the part stays in the L1 cache while NumPy takes its entries, as integers of their size."""
+    rows, numbers, wanted = ordered(part).numpy(), ordered(out).numpy(), columns.numpy()
+    for row, (start, end) in zip(rows, pairwise(ends), strict=True):
+        numbers[start:end] = row[wanted[start:end]]
 
 
 def without_zeros(

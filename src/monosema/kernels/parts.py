@@ -1,4 +1,4 @@
-"""A dense product some rows at a time, for those who keep few of its entries."""
+"""A dense product some rows at a time, for those who keep few of its entries; and what was kept, a piece at a time."""
 
 from collections.abc import Iterator
 
@@ -16,6 +16,8 @@ GPU_BUFFER = 2**28
 """The same on a GPU: 512 MiB in bfloat16. No cache holds enough rows for a product at full speed; memory is fast."""
 GPU_ROWS = 1024
 """Fewest rows of a part there."""
+PIECE = 2**16
+"""Numbers of a piece of a long vector: several such stay in a core's L2 cache from one pass to the next."""
 
 
 @torch.no_grad()
@@ -35,3 +37,9 @@ def rows_at_a_time(x: Float[Tensor, "batch d"], width: int) -> int:
     """How many rows of a product with so many columns are made at a time."""
     fitting = max(GPU_BUFFER // width, GPU_ROWS) if on_gpu(x) else max(BUFFER // width, ROWS)
     return max(min(fitting, len(x)), 1)
+
+
+def pieces(vector: Tensor) -> Iterator[slice]:
+    """Where the pieces of a long vector lie, which is passed over several times; for a GPU it is one."""
+    size = max(len(vector), 1) if on_gpu(vector) else PIECE
+    return (slice(start, start + size) for start in range(0, len(vector), size))

@@ -5,6 +5,8 @@ several times as fast, above all in bfloat16. NumPy compares, partitions, and fi
 slow at it.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +18,8 @@ GROUP = 16
 """Entries whose maximum stands for them in the search for a bound."""
 FAN = 4
 """Entries whose maximum stands for them in the search for the largest of each row, from level to level."""
+LONG = 64
+"""Entries of a row, on average, from which on rows are worth a call each."""
 ENOUGH = 8
 """A level with fewer than this many times `k` entries in a row is searched as a whole."""
 
@@ -67,9 +71,21 @@ def entries_above_zero(
     if kernels := triton_kernels(pre):
         return kernels.above_zero(pre)
     places, first = above_zero(pre), pre.shape[1] * torch.arange(len(pre) + 1, device=pre.device)
-    counts = torch.searchsorted(places, first).diff()
-    columns = places - first[:-1].repeat_interleave(counts, output_size=len(places))
-    return counts, columns, pre.flatten().index_select(0, places)
+    offsets = torch.searchsorted(places, first)
+    values = pre.flatten().index_select(0, places)
+    return offsets.diff(), _columns_(places, offsets, first), values
+
+
+def _columns_(
+    places: Int[Tensor, " found"], offsets: Int[Tensor, " batch+1"], first: Int[Tensor, " batch+1"]
+) -> Int[Tensor, " found"]:
+    """Of places in the flattened matrix, those of each row counted from its first; overwrites them."""
+    if places.device.type != "cpu" or len(places) < LONG * len(offsets):
+        return places.sub_(first[:-1].repeat_interleave(offsets.diff(), output_size=len(places)))
+    numbers = places.numpy()
+    for (start, end), begin in zip(pairwise(offsets.tolist()), first.tolist(), strict=False):
+        numbers[start:end] -= begin
+    return places
 
 
 def above_zero(pre: Float[Tensor, "batch width"]) -> Int[Tensor, " found"]:
@@ -89,7 +105,7 @@ def where_not_zero(numbers: Float[Tensor, " all"]) -> Int[Tensor, " others"]:
     if numbers.device.type != "cpu":
         return where_true(numbers != 0)
     if numbers.element_size() == 2:
-        return torch.from_numpy(np.flatnonzero(ordered(numbers).numpy() << 1))
+        return torch.from_numpy(np.flatnonzero(ordered(numbers).numpy() << 1 != 0))  # of truth values it is fast
     return torch.from_numpy(np.flatnonzero(numbers.numpy() != 0))
 
 

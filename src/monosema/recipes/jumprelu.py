@@ -145,8 +145,8 @@ class JumpReLURecipe(JumpReLUFamily):
     def terms(self, batch: Forward, moment: Moment) -> dict[str, Term]:
         """R plus the penalty on the L0, whose gradient reaches the thresholds alone."""
         jumprelu, entries = jumprelu_of(batch.dictionary), batch.pre.entries
-        active = jumprelu.active(batch.pre.dense) if entries is None else jumprelu.active_at(entries)
-        penalty = batch.mean_of_features(active.sum())
+        active = jumprelu.active(batch.pre.dense).sum() if entries is None else jumprelu.active_at(entries)
+        penalty = batch.mean_of_features(active)
         if self.penalty == "target":
             penalty = (penalty / (self.target_l0 or USUAL_L0) - 1).square()
         return {
