@@ -19,7 +19,7 @@ GROUP = 16
 FAN = 4
 """Entries whose maximum stands for them in the search for the largest of each row, from level to level."""
 LONG = 64
-"""Entries of a row, on average, from which on rows are worth a call each."""
+"""Entries of a row, on average, from which on each row is worth some calls of its own."""
 ENOUGH = 8
 """A level with fewer than this many times `k` entries in a row is searched as a whole."""
 
@@ -72,20 +72,23 @@ def entries_above_zero(
         return kernels.above_zero(pre)
     places, first = above_zero(pre), pre.shape[1] * torch.arange(len(pre) + 1, device=pre.device)
     offsets = torch.searchsorted(places, first)
-    values = pre.flatten().index_select(0, places)
-    return offsets.diff(), _columns_(places, offsets, first), values
+    if pre.device.type == "cpu" and len(places) >= LONG * len(pre):
+        return offsets.diff(), *_row_by_row(pre, places, offsets)
+    columns = places - first[:-1].repeat_interleave(offsets.diff(), output_size=len(places))
+    return offsets.diff(), columns, pre.flatten().index_select(0, places)
 
 
-def _columns_(
-    places: Int[Tensor, " found"], offsets: Int[Tensor, " batch+1"], first: Int[Tensor, " batch+1"]
-) -> Int[Tensor, " found"]:
-    """Of places in the flattened matrix, those of each row counted from its first; overwrites them."""
-    if places.device.type != "cpu" or len(places) < LONG * len(offsets):
-        return places.sub_(first[:-1].repeat_interleave(offsets.diff(), output_size=len(places)))
-    numbers = places.numpy()
-    for (start, end), begin in zip(pairwise(offsets.tolist()), first.tolist(), strict=False):
-        numbers[start:end] -= begin
-    return places
+def _row_by_row(
+    pre: Float[Tensor, "batch width"], places: Int[Tensor, " found"], offsets: Int[Tensor, " batch+1"]
+) -> tuple[Int[Tensor, " found"], Float[Tensor, " found"]]:
+    """Columns, which overwrite the places, and values: a row stays in the L1 cache while NumPy takes its entries."""
+    values = pre.new_empty(len(places))
+    columns, rows, found = places.numpy(), ordered(pre).numpy(), ordered(values).numpy()
+    for number, (row, (start, end)) in enumerate(zip(rows, pairwise(offsets.tolist()), strict=True)):
+        own = columns[start:end]
+        own -= number * len(row)
+        found[start:end] = row[own]
+    return places, values
 
 
 def above_zero(pre: Float[Tensor, "batch width"]) -> Int[Tensor, " found"]:
