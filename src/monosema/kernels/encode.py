@@ -180,7 +180,7 @@ class _Entries(torch.autograd.Function):
     def forward(ctx, offsets, columns, values, x, weight, bias, shift, centred, by_column):
         ctx.save_for_backward(offsets, columns, weight, centred)
         ctx.dtype, ctx.by_column = x.dtype, by_column
-        return values.clone()
+        return values.view_as(values)
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
