@@ -13,7 +13,8 @@ from .plan import Cell, best_cell, sweep
 from .results import Record, Results, l0
 from .trainers import Trainer
 
-TRIES = 3
+TRIES, AGAIN = 3, 2
+"""Of a cell: where learning rates are compared, and elsewhere."""
 NEAR, NEAR_ENOUGH = 0.08, 0.25
 """How far ln L0 may be from the target's: at the best learning rate, and where learning rates are compared."""
 USUAL_SLOPE = -1.2
@@ -39,7 +40,7 @@ def next_run(cell: Cell, results: Results) -> Run | None:
     once = cell.stage in ("l0", "seed", "precision", "twice")
     exact = cell.stage == "lr" and cell == best_cell(cell.trainer, results)
     near = _distance(tries, wanted) < (NEAR if exact else NEAR_ENOUGH)
-    return None if once or near or len(tries) >= TRIES else Run(_reaching(tries, wanted, slope))
+    return None if near or len(tries) >= (AGAIN if once else TRIES) else Run(_reaching(tries, wanted, slope))
 
 
 def _distance(runs: Sequence[Record], log_l0: float) -> float:
