@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable
 from datetime import date
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from harvest import machine
 from torch import Tensor
 
+from monosema.dictionaries import step_kernels
+from monosema.dictionaries.entry_steps import active_at, jump_at
 from monosema.kernels import encode_topk, sparse_decode
-from monosema.kernels.entries import products_at, transposed, weighted_sums
+from monosema.kernels.entries import _take_rows, products_at, transposed, weighted_sums
 from monosema.kernels.search import FAN, entries_above_zero, largest_of_rows, ordered
 
 
@@ -65,6 +68,7 @@ def sides(d: int, width: int, k: int, batch: int) -> dict[str, Callable[[], obje
         "gradient of the codes: products_at": lambda: products_at(entries.offsets, entries.columns, grad, decoder),
         **many_products(grad, decoder, 16 * k),
         **searches((low_x @ low_encoder)[:512], k),
+        **near(low_x @ low_encoder),
         **passes(decoder),
     }
 
@@ -96,6 +100,45 @@ def searches(pre: Tensor, k: int) -> dict[str, Callable[[], object]]:
         "bound: compared by NumPy": lambda: ordered(beyond).numpy() > 0,
         "bound: nonzero of PyTorch": lambda: (beyond > 0).nonzero(),
         "bound: entries_above_zero": lambda: entries_above_zero(beyond),
+    }
+
+
+def near(pre: Tensor) -> dict[str, Callable[[], object]]:
+    """The eighth of all entries that may lie near the thresholds of JumpReLU, most of them below."""
+    reach = 0.2
+    bound = pre.flatten()[::97].float().quantile(7 / 8)
+    counts, columns, values = entries_above_zero(pre - bound.to(pre.dtype))
+    offsets = F.pad(counts.cumsum(0), (1, 0))
+    threshold, bandwidth = torch.full((pre.shape[1],), 2 * reach, requires_grad=True), torch.tensor(4 * reach)
+    kernel, upstream, values = step_kernels["rectangle"], torch.randn_like(values), values.requires_grad_()
+    codes = (values * (values > 2 * reach)).detach()
+
+    def whole() -> None:
+        """What the two say, as PyTorch's own operations on all entries."""
+        distance = values.float() - threshold.detach().index_select(0, columns)
+        on = distance > 0
+        assert on.float().sum() + (values * on).sum() > 0
+        weight = ((distance / bandwidth).abs() < 0.5).float() / bandwidth
+        for gradient in (upstream.float() * 2 * reach, torch.ones(())):
+            torch.zeros_like(threshold).index_add_(0, columns, -weight * gradient)
+        assert len(upstream * on)
+
+    def pieces() -> None:
+        jumped = jump_at(values, columns, threshold, bandwidth, kernel)
+        active = active_at(values, columns, threshold, bandwidth, kernel)
+        torch.autograd.backward([jumped, active], [upstream, None])
+
+    def by_place() -> Tensor:
+        first = (pre.shape[1] * torch.arange(len(pre))).repeat_interleave(counts, output_size=len(columns))
+        return pre.flatten().index_select(0, columns + first)
+
+    return {
+        "near: JumpReLU, L0 and gradients, all entries": torch.no_grad()(whole),
+        "near: JumpReLU, L0 and gradients in pieces": pieces,
+        "near: taken by their places": by_place,
+        "near: taken row by row": lambda: _take_rows(pre, columns, offsets.tolist(), torch.empty_like(codes)),
+        "near: not zero, of integers": lambda: np.flatnonzero(ordered(codes).numpy() << 1),
+        "near: not zero, of truth values": lambda: np.flatnonzero(ordered(codes).numpy() << 1 != 0),
     }
 
 

@@ -56,6 +56,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"aux": 0.0},
     {"lr_decay": 1.0},
     {"aux": 0.0, "ghost": 1.0},
+    {"aux": 0.0, "ghost": 1 / 32},
     {"aux": 0.0, "resample_at": [0.2, 0.4]},
     {"multi_topk": 0.125},
     {"optimiser": "schedule_free"},
@@ -94,7 +95,11 @@ OTHERS: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("jumprelu", 6e-3, {"target_l0": 16.0}),
     ("jumprelu", 6e-3, {"target_l0": 16.0, "aux": 1 / 32}),
     ("jumprelu", 6e-3, {"aux": 1 / 32}),
+    ("jumprelu", 6e-3, {"adaptive_bandwidth": 0.5}),
+    ("jumprelu", 6e-3, {"step_kernel": "epanechnikov"}),
     ("april_l1", 4.5e-3, {"target_l0": 128.0}),
+    ("april_l1", 4.5e-3, {"target_l0": 32.0}),
+    ("april_l1", 4.5e-3, {"target_l0": 32.0, "ghost": 1.0}),
 )
 """Other recipes, with their defaults and as they were."""
 

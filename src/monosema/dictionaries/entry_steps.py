@@ -86,7 +86,7 @@ class _ActiveAt(torch.autograd.Function):
         for _, features, distance in _pieces(values, columns, threshold):
             if ctx.needs_input_grad[2]:
                 sums.scatter_add_(0, features, _near(distance, features, bandwidth, kernel))
-            count += distance.relu_().count_nonzero()
+            count += _on(distance, distance.dtype).sum().long()
         ctx.save_for_backward(sums, bandwidth)
         return count.to(threshold.dtype)
 
