@@ -28,7 +28,7 @@ class JumpReLUFamily(Penalised):
     """f = π · 1[π > θ], π = x W_enc + b_enc; thresholds learn by a straight-through estimator."""
 
     subtracts_input_bias: ClassVar[bool] = False
-    step_cost: ClassVar[float] = 3.6
+    step_cost: ClassVar[float] = 2.5
 
     threshold: float | Literal["auto"] = "auto"
     """Where the thresholds start, in units of the scaled activations (the paper's is 0.001, with activations of norm
