@@ -23,7 +23,7 @@ REACH = {"rectangle": 0.5, "triangle": 1.0, "gaussian": 8.0, "epanechnikov": 1.0
 @step_kernels.register("rectangle")
 def rectangle(u: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """1 on (−½, ½): the paper's."""
-    return torch.lt(u.abs(), 0.5, out=torch.empty_like(u))  # as numbers, at once
+    return torch.lt(u.detach().abs(), 0.5, out=torch.empty_like(u))  # as numbers, at once
 
 
 @step_kernels.register("triangle")
