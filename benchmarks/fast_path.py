@@ -24,7 +24,7 @@ from sweep import POINT, SAMPLE, D, read_activations
 from torch import Tensor
 
 import monosema as ms
-from monosema.dictionaries import JumpReLU
+from monosema.dictionaries import JumpReLU, Preactivations
 from monosema.dictionaries.maps import Dense
 from monosema.evaluation import evaluate_rows
 from monosema.kernels import RaggedCodes, SparseCodes
@@ -34,22 +34,16 @@ WIDTH, BATCH, EVERY = 4096, 512, 20
 RECIPES: dict[str, dict[str, Any]] = {"topk": {"k": 32}, "batch_topk": {"k": 32}, "jumprelu": {"target_l0": 32.0}}
 
 
-def _dense(self: Dense, x: Tensor, weight: Tensor, bias: Tensor, shift: Tensor | None) -> Tensor:
-    return self.apply(x if shift is None else x - shift, weight, bias)
+def _largest(self: Preactivations, k: int) -> SparseCodes:
+    found = self.dense.topk(k, dim=1)
+    return SparseCodes(found.indices, found.values.relu(), self.dense.shape[1])
 
 
-def _largest(self: Dense, x: Tensor, weight: Tensor, bias: Tensor, k: int, shift: Tensor | None) -> SparseCodes:
-    found = _dense(self, x, weight, bias, shift).topk(k, dim=1)
-    return SparseCodes(found.indices, found.values.relu(), len(bias))
-
-
-def _largest_of_batch(
-    self: Dense, x: Tensor, weight: Tensor, bias: Tensor, k: int, shift: Tensor | None, guess: float
-) -> RaggedCodes:
-    flat = _dense(self, x, weight, bias, shift).relu().flatten()
-    places = flat.topk(k * len(x)).indices.sort().values
-    starts = torch.arange(len(x) + 1) * len(bias)
-    return RaggedCodes(torch.searchsorted(places, starts), places % len(bias), flat[places], len(bias))
+def _largest_of_batch(self: Preactivations, k: int, guess: float) -> RaggedCodes:
+    width, flat = self.dense.shape[1], self.dense.relu().flatten()
+    places = flat.topk(k * len(self.x)).indices.sort().values
+    starts = torch.arange(len(self.x) + 1) * width
+    return RaggedCodes(torch.searchsorted(places, starts), places % width, flat[places], width)
 
 
 def _apply_sparse(self: Dense, codes: SparseCodes | RaggedCodes, weight: Tensor) -> Tensor:
@@ -59,8 +53,11 @@ def _apply_sparse(self: Dense, codes: SparseCodes | RaggedCodes, weight: Tensor)
 @contextmanager
 def dense_products() -> Iterator[None]:
     """Dictionaries compute all products, and keep the zeros of codes."""
-    changed = {"largest": _largest, "largest_of_batch": _largest_of_batch, "apply_sparse": _apply_sparse}
-    with patch.multiple(Dense, **changed), patch.object(JumpReLU, "few", 0.0):
+    with (
+        patch.multiple(Preactivations, largest=_largest, largest_of_batch=_largest_of_batch),
+        patch.object(Dense, "apply_sparse", _apply_sparse),
+        patch.object(JumpReLU, "few", 0.0),
+    ):
         yield
 
 
