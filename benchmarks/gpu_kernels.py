@@ -203,15 +203,21 @@ def table(measured: dict) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"d": 512, "width": 16_384, "k": 32, "batch": 4096, "repeats": 20}.items():
+def arguments(about: str | None, **sizes: int) -> tuple[dict[str, int], bool]:
+    """The sizes on the command line, and whether JSON is wanted; ends the program where there is no GPU."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = vars(parser.parse_args())
     as_json = settings.pop("json")
     if not torch.cuda.is_available():
         parser.error("this machine has no CUDA device; benchmarks/kernel_times.py measures the kernels of a CPU")
+    return settings, as_json
+
+
+def main() -> None:
+    settings, as_json = arguments(__doc__, d=512, width=16_384, k=32, batch=4096, repeats=20)
     measured = measure(**settings, device=torch.device("cuda"))
     if as_json:
         about = {"date": date.today().isoformat(), "machine": machine(), "gpu": torch.cuda.get_device_name()}

@@ -6,7 +6,6 @@ The step is timed without the profiler, then profiled for five steps; operations
 PyTorch's profiler counts their time on the device.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from datetime import date
 from typing import Any
 
 import torch
+from gpu_kernels import arguments
 from harvest import machine
 from step_worker import rows
 from torch.profiler import ProfilerActivity, profile
@@ -61,14 +61,7 @@ def measure(d: int, width: int, k: int, batch: int, repeats: int) -> dict[str, o
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"d": 2304, "width": 65_536, "k": 64, "batch": 8192, "repeats": 20}.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
-    settings = vars(parser.parse_args())
-    as_json = settings.pop("json")
-    if not torch.cuda.is_available():
-        parser.error("this machine has no CUDA device; benchmarks/kernel_times.py measures the kernels of a CPU")
+    settings, as_json = arguments(__doc__, d=2304, width=65_536, k=64, batch=8192, repeats=20)
     found = measure(**settings)
     if as_json:
         about = {"date": date.today().isoformat(), "machine": machine(), "gpu": torch.cuda.get_device_name()}

@@ -181,7 +181,9 @@ def test_no_batch_ahead_is_refused():
         ReadAhead(tensor_source(), depth=0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that batches could be copied to")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="copying to a GPU needs one; the tests above read ahead without"
+)
 def test_on_a_gpu_the_batches_are_the_same():
     ahead = ReadAhead(tensor_source(), "cuda", depth=3)
     for expected in islice(tensor_source(), 50):
