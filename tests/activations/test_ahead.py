@@ -1,14 +1,17 @@
 import threading
 from concurrent.futures import Future
-from itertools import count, islice
+from itertools import count, islice, pairwise
+from unittest.mock import Mock
 
 import pytest
 import torch
+from torch import Tensor
 
 from monosema.activations import Contexts, MixedContexts, ModelSource, ReadAhead, Source, TensorSource
 from monosema.activations.ahead import Ahead
 from monosema.activations.store import StoreSource
 from monosema.errors import InputError
+from monosema.models import load_model
 from tests.activations.store.setup import numbered
 from tests.same import same
 
@@ -120,6 +123,26 @@ def test_a_model_whose_text_is_read_ahead_yields_the_same(source_of, documents, 
     assert plain.passes > 1
 
 
+def test_the_model_reads_for_the_next_filling_while_batches_are_taken(source_of, model):
+    forward = Mock(return_value=None)
+    model.module.register_forward_pre_hook(forward)
+
+    def passes_by_batch(ahead: bool) -> list[int]:
+        source, counts = source_of(ahead), [0]
+        forward.reset_mock()
+        for _ in range(9):
+            next(source)
+            counts.append(forward.call_count)
+        return [after - before for before, after in pairwise(counts)]
+
+    first, *ahead = passes_by_batch(True)
+    _, *plain = passes_by_batch(False)
+    assert first > 1
+    assert sum(map(bool, plain)) == 2  # two fillings, all at once
+    assert max(ahead) == 1 < max(plain)
+    assert sum(plain) <= sum(ahead) <= sum(plain) + max(plain)
+
+
 def test_a_text_that_ends_ends_with_the_same_batch(source_of):
     ahead, plain = (list(source_of(how, repeat=False)) for how in (True, False))
     assert same(ahead, plain)
@@ -181,9 +204,30 @@ def test_no_batch_ahead_is_refused():
         ReadAhead(tensor_source(), depth=0)
 
 
-@pytest.mark.skipif(
+needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="copying to a GPU needs one; the tests above read ahead without"
 )
+
+
+@needs_gpu
+def test_on_a_gpu_the_model_reads_the_same_beside_other_work(tokenizer, documents):
+    model = load_model("tiny", device="cuda")
+
+    def rows(ahead: bool) -> list[Tensor]:
+        contexts = Contexts(tokenizer, documents, 32, repeat=True)
+        source = ModelSource(
+            model, contexts, ["resid_post.1"], batch_size=256, buffer_rows=2048, context_batch=8, ahead=ahead
+        )
+        busy, found = torch.randn(4096, 4096, device="cuda"), []
+        for batch in islice(source, 60):
+            busy = torch.tanh(busy @ busy)  # what a batch is taken for
+            found.append(batch["resid_post.1"].cpu())
+        return found
+
+    assert same(rows(True), rows(False))
+
+
+@needs_gpu
 def test_on_a_gpu_the_batches_are_the_same():
     ahead = ReadAhead(tensor_source(), "cuda", depth=3)
     for expected in islice(tensor_source(), 50):

@@ -14,6 +14,7 @@ from monosema.activations.contexts import Contexts, Position, next_contexts
 from monosema.activations.mixing import MixedContexts
 from monosema.activations.source import Source
 from monosema.errors import InputError
+from monosema.streams import pinned
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Reading(NamedTuple):
 class ContextsAhead:
     """The contexts of a text, `at_once` of them for each forward pass, read before the model asks for them.
 
-    What it says of the text (`passes`, `state_dict`, …) is true of what was taken, not of what is ahead.
+    What it says of the text (`passes`, `state_dict`, …) is true of what was taken when it was told to `settle`.
 
     Args:
         contexts: nobody else may take from it meanwhile.
@@ -84,44 +85,55 @@ class ContextsAhead:
 
     def __init__(self, contexts: Contexts | MixedContexts, at_once: int, device: torch.device, *, depth: int = 0):
         self.contexts, self._at_once = contexts, at_once
-        self._pinned = device.type == "cuda"
         self._ahead = Ahead(self._read, depth, device)
-        self._last: Reading | None = None
+        self._settled: Reading | None = None
+        self._taken: Reading | None = None
 
     @property
     def passes(self) -> int:
         """How many times the text has been read to its end."""
-        return self.contexts.passes if self._ahead.idle else self._taken.passes
+        return self._stands.passes
+
+    @property
+    def passes_taken(self) -> int:
+        """That with what was taken since."""
+        return self._stands.passes if self._taken is None else self._taken.passes
 
     @property
     def tokens_in_text(self) -> int | None:
         """Tokens in the whole text, once it has been read."""
-        return self.contexts.tokens_in_text if self._ahead.idle else self._taken.tokens_in_text
+        return self._stands.tokens_in_text
 
     def take(self) -> Reading:
         """The next contexts, as many as are left at the end of the text."""
-        self._last = self._ahead.take()
-        return self._last
+        self._settled = self._stands
+        self._taken = self._ahead.take()
+        return self._taken
+
+    def settle(self) -> None:
+        """What was taken has arrived: a state that is saved from here on lies behind it."""
+        self._settled = self._taken or self._settled
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the text."""
-        return dict(self.contexts.state_dict() if self._ahead.idle else self._taken.state)
+        return dict(self._stands.state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on at a saved place of the same text."""
         self._ahead.clear()
         self.contexts.load_state_dict(dict(state))
+        self._settled = self._taken = None
 
     @property
-    def _taken(self) -> Reading:
-        assert self._last is not None  # before that, nothing is ahead
-        return self._last
+    def _stands(self) -> Reading:
+        return self._now([], None) if self._settled is None else self._settled
 
     def _read(self) -> Reading:
         begins, taken = next_contexts(self.contexts, self._at_once)
         ids = torch.stack(taken) if taken else None
-        if ids is not None and self._pinned:
-            ids = _pinned(ids)
+        return self._now(begins, None if ids is None else pinned(ids))
+
+    def _now(self, begins: list[Position], ids: Int[Tensor, "contexts length"] | None) -> Reading:
         contexts = self.contexts
         return Reading(begins, ids, contexts.state_dict(), contexts.passes, contexts.tokens_in_text)
 
@@ -200,7 +212,7 @@ class ReadAhead:
         if rows is None or self._copies is None:
             return self._now(None if rows is None else {point: x.to(self.device) for point, x in rows.items()})
         with torch.cuda.stream(self._copies):
-            there = {point: _pinned(x).to(self.device, non_blocking=True) for point, x in rows.items()}
+            there = {point: pinned(x).to(self.device, non_blocking=True) for point, x in rows.items()}
         copied = torch.cuda.Event()
         copied.record(self._copies)
         return self._now(there, copied)
@@ -224,7 +236,3 @@ def _numbered(device: torch.device) -> torch.device:
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def _pinned(x: Tensor) -> Tensor:
-    return x.pin_memory() if x.device.type == "cpu" else x

@@ -1,7 +1,7 @@
 """What a model makes of contexts: rows of activations, and which of them are kept."""
 
 from collections.abc import Sequence
-from math import isfinite
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from monosema.activations.contexts import Position
 from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
-from monosema.device import read_figures
 from monosema.errors import InputError
 from monosema.models import read
+from monosema.streams import on_its_way, pinned
 
 if TYPE_CHECKING:
     from monosema.models import Readable
@@ -56,46 +56,89 @@ class ModelRows:
         """The activations of all tokens, context after context, in the model's type, and which of them are kept.
 
         Args:
-            ids: contexts.
+            ids: contexts, on the CPU.
             begins: where in the text each begins, for errors.
             number: how many contexts of the text came before.
+
+        Returns:
+            The rows where the model is, and what is kept on the CPU.
 
         Raises:
             InputError: a token that would be kept has activations that are NaN or infinite.
         """
+        return self.begin(ids, begins, number).end()
+
+    def begin(self, ids: Int[Tensor, "batch position"], begins: Sequence[Position], number: int) -> "Pass":
+        """Begins what `of` does. A GPU goes on with it by itself; what is wrong is found at the `end`."""
         rows = {point: x.flatten(0, 1) for point, x in read(self.model, ids, self.points).items()}
-        kept = from_position(ids, self.keep.first_position)
+        wanted = from_position(ids, self.keep.first_position)
         if not self.keep.special_tokens:
-            kept = kept & not_special(ids, self.model.special_ids)
-        kept = kept.flatten().to(self.model.device)
-        for (point, x), total in zip(rows.items(), read_figures([x.sum() for x in rows.values()]), strict=True):
-            if not isfinite(total):  # which the sum of finite numbers may be, too: this only tells where to look
-                _refuse_broken(point, x, kept, ids, begins, number)
-        if self.keep.max_norm is not None and kept.any():
-            norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}
-            if not self.norm_limits:  # the median of the first pass is good enough for all
-                self.norm_limits = {p: norm_limit(norms[p][kept], self.keep.max_norm) for p in self.points}
-            for point in self.points:
-                kept = kept & within_norm(norms[point], self.norm_limits[point])
-        return rows, kept
+            wanted = wanted & not_special(ids, self.model.special_ids)
+        wanted = wanted.flatten()
+        totals = torch.stack([x.sum().float() for x in rows.values()])
+        kept = self._within_norm(rows, wanted) if self.keep.max_norm is not None and wanted.any() else wanted
+        (kept, totals), made = on_its_way([kept, totals])
+        return Pass(rows, ids, begins, number, wanted, kept, totals, made)
+
+    def _within_norm(self, rows: dict[str, Tensor], wanted: Bool[Tensor, "rows"]) -> Bool[Tensor, "rows"]:
+        norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}
+        kept = pinned(wanted).to(self.model.device, non_blocking=True)
+        if not self.norm_limits:  # the median of the first pass is good enough for all
+            assert self.keep.max_norm is not None
+            self.norm_limits = {p: norm_limit(norms[p][kept], self.keep.max_norm) for p in self.points}
+        for point in self.points:
+            kept = kept & within_norm(norms[point], self.norm_limits[point])
+        return kept
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a model makes of contexts; on a GPU it may be at it still."""
+
+    rows: dict[str, Float[Tensor, "rows d"]]
+    ids: Int[Tensor, "batch position"]
+    begins: Sequence[Position]
+    number: int
+    """How many contexts of the text came before."""
+    wanted: Bool[Tensor, "rows"]
+    """Which rows would be kept by their tokens."""
+    kept: Bool[Tensor, "rows"]
+    """Which of these are within the norm, too."""
+    totals: Float[Tensor, "points"]
+    """The sum of each hook point's activations; not finite where one of them is not."""
+    made: "torch.cuda.Event | None"
+    """When `kept` and `totals` have come from a GPU."""
+
+    def end(self) -> tuple[dict[str, Float[Tensor, "rows d"]], Bool[Tensor, "rows"]]:
+        """Waits, and gives the rows and which of them are kept.
+
+        Raises:
+            InputError: a token that would be kept has activations that are NaN or infinite.
+        """
+        if self.made is not None:
+            self.made.synchronize()
+        if not self.totals.isfinite().all():  # which the sum of finite numbers may be, too: it tells when to look
+            for point, x in self.rows.items():
+                self._refuse_broken(point, x)
+        return self.rows, self.kept
+
+    def _refuse_broken(self, point: str, x: Float[Tensor, "rows d"]) -> None:
+        broken = (self.wanted & ~x.isfinite().all(dim=1).cpu()).nonzero()
+        if not len(broken):
+            return  # finite values whose sum is not, or values that are left out
+        context, position = divmod(int(broken[0]), self.ids.shape[1])
+        raise InputError(
+            f"NaN or infinite activations at {point!r}: position {position} (token "
+            f"{int(self.ids[context, position])}) of context {self.number + context}, which begins at "
+            f"{self.begins[context]} of the text",
+            expected="finite activations",
+            hint="load the model in a wider type (dtype='float32' or 'bfloat16') and see if its weights are finite",
+        )
 
 
 def only(kept: Bool[Tensor, "rows"], rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The rows that are kept."""
+    """The rows that are kept, where they are; which ones are said on the CPU."""
     if kept.all():
         return rows
-    index = kept.nonzero()[:, 0]  # index_select is several times faster than a mask
-    return {point: x.index_select(0, index) for point, x in rows.items()}
-
-
-def _refuse_broken(point: str, x: Tensor, kept: Tensor, ids: Tensor, begins: Sequence[Position], number: int) -> None:
-    broken = (kept & ~x.isfinite().all(dim=1)).nonzero()
-    if not len(broken):
-        return  # finite values whose sum is not, or values that are left out
-    context, position = divmod(int(broken[0]), ids.shape[1])
-    raise InputError(
-        f"NaN or infinite activations at {point!r}: position {position} (token {int(ids[context, position])}) of "
-        f"context {number + context}, which begins at {begins[context]} of the text",
-        expected="finite activations",
-        hint="load the model in a wider type (dtype='float32' or 'bfloat16') and see if its weights are finite",
-    )
+    index = pinned(kept.nonzero()[:, 0])  # index_select is several times faster than a mask
+    return {point: x.index_select(0, index.to(x.device, non_blocking=True)) for point, x in rows.items()}

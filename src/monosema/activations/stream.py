@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from monosema.activations.ahead import ContextsAhead
-from monosema.activations.contexts import Contexts, Position
+from monosema.activations.contexts import Contexts
 from monosema.activations.filters import Keep
 from monosema.activations.mixing import MixedContexts
-from monosema.activations.model_rows import ModelRows, only
+from monosema.activations.model_rows import ModelRows, Pass, only
 from monosema.activations.shuffle import ShuffleBuffer
 from monosema.device import keep_freed_memory
 from monosema.errors import InputError
 from monosema.progress import progress
+from monosema.streams import SideStream
 
 if TYPE_CHECKING:
     from monosema.models import Readable
@@ -25,8 +26,10 @@ class ModelSource:
 
     The model reads `context_batch` contexts at a time, all hook points in one pass and no deeper than the last of them.
     The buffer lies where the model does; when half of it has been used, it is filled up and shuffled again. A text that
-    is not repeated ends with the last full batch. Beside a GPU, a thread reads the text for the next filling meanwhile.
-    From then on this process keeps memory that it frees, see `device.keep_freed_memory`.
+    is not repeated ends with the last full batch. On a GPU the model is ahead of that: while whoever takes the batches
+    works on one, it reads what will go where they were, on a stream of its own, and a thread has cut the text into
+    tokens; the batches are the same. From then on this process keeps memory that it frees, see
+    `device.keep_freed_memory`.
 
     Args:
         model: what reads, or two models.
@@ -37,7 +40,7 @@ class ModelSource:
         context_batch: contexts in one forward pass.
         seed: of the shuffling.
         keep: which tokens' activations are left out.
-        ahead: whether a thread reads text before the model asks for it; by default where the model is on a GPU.
+        ahead: whether to read before the buffer is to be filled; by default where the model is on a GPU.
 
     Raises:
         InputError: a hook point that is unknown or none, contexts longer than the model takes, a buffer too small for
@@ -69,9 +72,14 @@ class ModelSource:
         self._buffer = ShuffleBuffer(buffer_rows, self._reader.one_token, seed=seed)
         # Every pass but a text's last is of this size, so that a filling ends with less than one pass of free slots.
         self._contexts_per_pass = min(context_batch, buffer_rows // 2 // contexts.length)
+        self._tokens_per_pass = self._contexts_per_pass * contexts.length
         ahead = model.device.type == "cuda" if ahead is None else ahead
-        filling = buffer_rows // 2 // (self._contexts_per_pass * contexts.length) + 1  # passes, about
+        filling = buffer_rows // 2 // self._tokens_per_pass + 1  # passes, about
         self._text = ContextsAhead(contexts, self._contexts_per_pass, model.device, depth=filling if ahead else 0)
+        self._ahead, self._side = ahead, SideStream(model.device)
+        self._coming: Pass | None = None
+        self._side.uses(self._buffer.tensors)
+        self._tokens_begun = 0
 
     @property
     def bytes(self) -> int:
@@ -91,6 +99,8 @@ class ModelSource:
             self._fill_first()
         elif self._buffer.held <= self._buffer.rows // 2:
             self._fill()
+        elif self._ahead:
+            self._read_ahead()
         if self._buffer.held < self.batch_size:
             raise StopIteration
         return self._buffer.take(self.batch_size)
@@ -116,9 +126,11 @@ class ModelSource:
         Raises:
             InputError: the state is of other hook points or a larger buffer; while iterating, of another text.
         """
+        self._side.join()
+        self._coming = None
         self._buffer.load_state_dict(state["buffer"])
         self._text.load_state_dict(state["contexts"])
-        self.tokens_read = state["tokens_read"]
+        self.tokens_read = self._tokens_begun = state["tokens_read"]
         self._reader.norm_limits = dict(state["norm_limits"])
 
     def _fill_first(self) -> None:
@@ -134,24 +146,42 @@ class ModelSource:
 
     def _fill(self, advance: Callable[[int], None] = lambda rows: None) -> None:
         """Reads until the buffer is full or the text ends, and shuffles; tells `advance` of the rows as they come."""
-        held, passes = self._buffer.held, self.passes
-        while self._buffer.free >= self._contexts_per_pass * self.contexts.length:
-            text = self._text.take()
-            if text.ids is None:
-                break
-            rows = self._rows(text.ids, text.begins)
-            self._buffer.add(rows)
-            advance(len(rows[self.points[0]]))
-            if self._buffer.held == held and self.passes > passes + 1:
-                break  # a whole pass over the text gave no row at all, and neither would the next
-        if self._buffer.held > held:
+        while self._read():
+            advance(self._arrive())
+        self._side.join()
+        if self._buffer.aside:
             self._buffer.shuffle()
+        self._text.settle()
+        self.tokens_read = self._tokens_begun
 
-    def _rows(self, ids: Int[Tensor, "batch position"], begins: list[Position]) -> dict[str, Float[Tensor, "rows d"]]:
-        """The activations of the tokens that are kept, in the model's type."""
-        rows, kept = self._reader.of(ids, begins, self.tokens_read // ids.shape[1])
-        self.tokens_read += ids.numel()
-        return only(kept, rows)
+    def _read_ahead(self) -> None:
+        """Has the model read, one pass at a time, as long as there is room for it beside the one on its way."""
+        while self._buffer.free >= (1 if self._coming is None else 2) * self._tokens_per_pass and self._read():
+            pass
+
+    def _read(self) -> bool:
+        """Begins a pass of the model, when the one before has arrived; whether there was room for it, and text."""
+        self._arrive()
+        gave_nothing = not self._buffer.aside and self._text.passes_taken > self._text.passes + 1  # nor would the next
+        if self._buffer.free < self._tokens_per_pass or gave_nothing:
+            return False
+        text = self._text.take()
+        if text.ids is None:
+            return False
+        with self._side.behind():
+            self._coming = self._reader.begin(text.ids, text.begins, self._tokens_begun // text.ids.shape[1])
+        self._tokens_begun += text.ids.numel()
+        return True
+
+    def _arrive(self) -> int:
+        """Puts the rows of the pass on its way into free slots, those that are kept; how many."""
+        if self._coming is None:
+            return 0
+        coming, self._coming = self._coming, None
+        rows, kept = coming.end()
+        with self._side.behind():
+            self._buffer.set_aside(only(kept, rows))
+        return int(kept.sum())
 
 
 def check_contexts(model: "Readable", length: int, context_batch: int, keep: Keep) -> None:

@@ -146,7 +146,7 @@ class Harvester:
             ids = torch.stack(taken)
             rows, kept = self._reader.of(ids, begins, done)
             activations = {point: x.cpu() for point, x in only(kept, rows).items()}
-            yield len(taken), stored(activations, self.index.dtype) | _labels(ids, kept.cpu(), done)
+            yield len(taken), stored(activations, self.index.dtype) | _labels(ids, kept, done)
             done, wanted = done + len(taken), wanted - len(taken)
 
 
