@@ -21,6 +21,7 @@ from monosema.planning.dictionary import (
     working_bytes,
 )
 from monosema.recipes import recipes
+from monosema.recipes.l1 import L1Recipe
 from monosema.recipes.topk import TopKRecipe
 from monosema.runs.config import DictionaryConfig
 from monosema.runs.workload import shape_of
@@ -127,6 +128,25 @@ def test_a_step_holds_about_as_much_for_a_while_as_the_formula_says(d: int, widt
         learner.step({"x": rows})
     shape = shape_of(DictionaryConfig(recipe=recipe, site="x", width=width), {"x": d})
     expected = working_bytes(shape, batch, size=4, gpu=False)
+    assert 0.5 < expected / held.most < 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"aux": 0.1}], ids=["of some rows at a time", "of all"])
+def test_a_dense_step_holds_about_as_much_for_a_while_as_the_formula_says(settings, monkeypatch: pytest.MonkeyPatch):
+    for module in ("training.gradients", "planning.dictionary"):
+        monkeypatch.setattr(f"monosema.{module}.DENSE", 2**19)
+    monkeypatch.setattr("monosema.planning.dictionary.ROWS", 1)  # parts of the product, which later steps make,
+    monkeypatch.setattr("monosema.planning.dictionary.BUFFER", 1)  # would be larger than all that this one does
+    d, width, batch = 64, 2048, 1024
+    recipe = L1Recipe(sparsity=0.0, **settings)
+    learner = trained(recipe, width, d, batch)
+    assert learner.stored is not None
+    assert learner.stored > width / 4
+    with Held(learner.dictionary) as held:
+        learner.step({"x": torch.randn(batch, d)})
+    shape = shape_of(DictionaryConfig(recipe=recipe, site="x", width=width), {"x": d})
+    assert shape.by_row != bool(settings)
+    expected = working_bytes(replace(shape, aux=False), batch, size=4, gpu=False)
     assert 0.5 < expected / held.most < 2
 
 

@@ -16,6 +16,10 @@ GPU_BUFFER = 2**28
 """The same on a GPU: 512 MiB in bfloat16. No cache holds enough rows for a product at full speed; memory is fast."""
 GPU_ROWS = 1024
 """Fewest rows of a part there."""
+DENSE = 2**24
+"""Dense codes that a training step holds at a time where its rows need not be together: 32 MiB in bfloat16."""
+GPU_DENSE = 2**28
+"""The same on a GPU."""
 PIECE = 2**16
 """Numbers of a piece of a long vector: several such stay in a core's L2 cache from one pass to the next."""
 

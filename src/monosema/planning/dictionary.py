@@ -6,7 +6,7 @@ its features, each has W / ranks of them.
 
 from dataclasses import dataclass
 
-from monosema.kernels.parts import BUFFER, GPU_BUFFER, GPU_ROWS, ROWS
+from monosema.kernels.parts import BUFFER, DENSE, GPU_BUFFER, GPU_DENSE, GPU_ROWS, ROWS
 
 AUX_SHARE = 0.1
 """Share of features that are taken to be dead, for which AuxK makes dense products."""
@@ -37,7 +37,9 @@ class DictionaryShape:
     aux: bool = False
     """Whether dead features are revived by AuxK."""
     dense: bool = False
-    """Whether all pre-activations are held at once, as most recipes do before features become rare."""
+    """Whether all pre-activations are held, as most recipes do before features become rare."""
+    by_row: bool = False
+    """Whether they are then held of some rows at a time, where no other rank has a part of the batch."""
     factor: float = 1.0
     """How much longer a step of its recipe takes than one of `topk` with as many active features."""
 
@@ -97,15 +99,26 @@ def step_traffic(shape: DictionaryShape, rows: int, *, ranks: int = 1, size: int
     return (encoder + decoder + entries + product) / ranks
 
 
-def working_bytes(shape: DictionaryShape, rows: int, *, ranks: int = 1, size: int = 2, gpu: bool = True) -> float:
-    """Bytes that a step holds for a while: the encoder in the precision of products, two parts of the product, rows of
-    activations (`b (16 d_in + 12 d_out)`: framed, centred, reconstructed, their error and gradient), 64 for each active
-    feature, and where all pre-activations are held, three of `[b, W / ranks]` in float32; AuxK holds as much of those
-    features that are dead, and their weights, for which a tenth of all is taken."""
+def dense_rows(shape: DictionaryShape, rows: int, *, alone: bool, gpu: bool) -> int:
+    """Rows of which all pre-activations are held at once."""
+    if not shape.dense:
+        return 0
+    return min(rows, max((GPU_DENSE if gpu else DENSE) // shape.width, 1)) if shape.by_row and alone else rows
+
+
+def working_bytes(
+    shape: DictionaryShape, rows: int, *, ranks: int = 1, size: int = 2, gpu: bool = True, alone: bool = True
+) -> float:
+    """Bytes that a step holds for a while: the encoder in the precision of products; two parts of the product, or where
+    all pre-activations of some rows are held, three of `[rows, W / ranks]` in float32, and if these are fewer rows than
+    b, the gradient of one weight; rows of activations (`b (16 d_in + 12 d_out)`: framed, centred, reconstructed, their
+    error and gradient), 64 for each active feature; AuxK holds as much of what is dead, and its weights, for which a
+    tenth of all features is taken. `alone` says that no other rank has a part of the batch."""
     width = shape.width / ranks
     cast = 0 if size == 4 else size * shape.d_in * width
     product = 2 * size * part_rows(shape, rows, ranks, gpu) * width
     activations = rows * (16 * shape.d_in + 12 * shape.d_out + 64 * shape.active)
-    dense = 12 * rows * width if shape.dense else 0.0
+    together = dense_rows(shape, rows, alone=alone, gpu=gpu)
+    dense = 12 * together * width + (4 * max(shape.d_in, shape.d_out) * width if 0 < together < rows else 0.0)
     aux = AUX_SHARE * width * (12 * rows + 8 * shape.d_in + 8 * shape.d_out) if shape.aux else 0.0
-    return cast + product + activations + dense + aux
+    return cast + max(product, dense) + activations + aux

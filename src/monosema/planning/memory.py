@@ -48,7 +48,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
     float32.
     """
     rows = work.batch_size // mesh.data
-    steps = (working_bytes(s, rows, ranks=mesh.feature, size=work.size, gpu=gpu) for s in own)
+    alone = mesh.ranks == 1
+    steps = (working_bytes(s, rows, ranks=mesh.feature, size=work.size, gpu=gpu, alone=alone) for s in own)
     found = {
         "start": SAMPLE * (4 * work.row + 24 * max(work.points.values())),
         "step": 4 * rows * work.row + max(steps, default=0.0),

@@ -86,12 +86,15 @@ class Loss(NamedTuple):
     """What is minimised."""
     terms: dict[str, Float[Tensor, ""]]
     """The parts of the total, by name, before their coefficients."""
-    codes: Float[Tensor, "batch width"] | SparseCodes | RaggedCodes
+    codes: Float[Tensor, "batch width"] | SparseCodes | RaggedCodes | None
+    """None where the loss was made of some rows at a time, which `Recipe.by_row` permits."""
     reconstruction: Float[Tensor, "batch d_out"]
-    pre: Preactivations
+    pre: Preactivations | None
+    """None where the codes are."""
     stored: float | None
     """Pre-activations a row above the activation function's bound; None where it has none."""
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature was active in."""
+        assert self.codes is not None
         return column_counts(self.codes) if isinstance(self.codes, Tensor) else self.codes.fired()

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, Preactivations, step_kernels
-from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.dictionaries import ActivationFunction, Dictionary, JumpReLU, step_kernels
 from monosema.ranks import Ranks
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
 from monosema.recipes.learning_rate import Fit
@@ -60,11 +59,14 @@ class JumpReLUFamily(Penalised):
         bandwidth = TINY if self.bandwidth == "auto" else self.bandwidth
         return JumpReLU(width, threshold, bandwidth, self.step_kernel, self.adaptive_bandwidth > 0)
 
-    def select(
-        self, dictionary: Dictionary, pre: Preactivations, moment: Moment
-    ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
-        """All of them where bandwidths follow the spread, which all pre-activations make."""
-        return dictionary.activation(pre.dense) if self.adaptive_bandwidth else super().select(dictionary, pre, moment)
+    @property
+    def by_row(self) -> bool:
+        """It is, unless bandwidths follow the spread, which all pre-activations make."""
+        return super().by_row and not self.adaptive_bandwidth
+
+    def stores_entries(self, dictionary: Dictionary, moment: Moment) -> bool:
+        """Not where bandwidths follow the spread, which all pre-activations make."""
+        return not self.adaptive_bandwidth and super().stores_entries(dictionary, moment)
 
     @torch.no_grad()
     def calibrate_(self, dictionary: Dictionary, x: Float[Tensor, "rows d_in"]) -> None:
@@ -89,6 +91,7 @@ class JumpReLUFamily(Penalised):
         jumprelu = jumprelu_of(dictionary)
         jumprelu.threshold.clamp_(min=0)  # below zero inactive features would pass
         if self.adaptive_bandwidth:
+            assert loss.pre is not None
             jumprelu.bandwidth.lerp_(self._spread(loss.pre.dense, dictionary.ranks), 1 - SLOW)
 
     def _spread(self, pre: Float[Tensor, "rows width"], ranks: Ranks) -> Float[Tensor, " width"]:
@@ -133,6 +136,11 @@ class JumpReLURecipe(JumpReLUFamily):
     """Adam's decay rates; the paper has no momentum, `(0.0, 0.999)`."""
     penalty: Literal["l0", "target"] = "l0"
     """Form of the sparsity term."""
+
+    @property
+    def by_row(self) -> bool:
+        """Not with the second form, the square of a mean over the batch."""
+        return super().by_row and self.penalty == "l0"
 
     def _check_one_of_both(self) -> None:
         if self.penalty == "l0":

@@ -107,6 +107,14 @@ class Recipe(ABC):
                 hint="aux: 0 leaves AuxK out",
             )
 
+    @property
+    def by_row(self) -> bool:
+        """Whether a batch's loss is the mean of its rows' losses, and what comes after it asks for no codes.
+
+        Where codes are dense, such a loss is made of some rows at a time, which takes less memory.
+        """
+        return False
+
     @abstractmethod
     def activation(self, width: int) -> ActivationFunction:
         """A new activation function for a dictionary of `width` features."""
@@ -144,10 +152,16 @@ class Recipe(ABC):
         self, dictionary: Dictionary, pre: Preactivations, moment: Moment
     ) -> Float[Tensor, "batch width"] | SparseCodes | RaggedCodes:
         """The codes of a training batch: of the entries that matter where these are few, as far as is known."""
-        activation, stored = dictionary.activation, moment.stored
-        if isinstance(activation, Bounded) and stored is not None and stored <= activation.few * dictionary.spec.width:
+        activation = dictionary.activation
+        if isinstance(activation, Bounded) and self.stores_entries(dictionary, moment):
             return activation.at(pre.above(activation.bound()))
         return activation(pre.dense)
+
+    def stores_entries(self, dictionary: Dictionary, moment: Moment) -> bool:
+        """Whether a step makes the entries that matter alone, since there were few of them in the last batch."""
+        activation, stored = dictionary.activation, moment.stored
+        few = isinstance(activation, Bounded) and activation.few * dictionary.spec.width
+        return stored is not None and stored <= few
 
     def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
         """The recipe with every `auto` replaced by a number, for one dictionary and length of run.

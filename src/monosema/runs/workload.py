@@ -85,6 +85,7 @@ def shape_of(config: DictionaryConfig, widths: Mapping[str, int]) -> DictionaryS
         transcoder=spec.wiring != "autoencoder",
         aux=recipe.aux > 0,
         dense=not isinstance(recipe, TopKFamily),
+        by_row=recipe.by_row,
         factor=recipe.step_cost,
     )
 

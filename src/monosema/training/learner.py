@@ -20,6 +20,7 @@ from monosema.ranks import ALONE, Ranks
 from monosema.recipes import Loss, Moment, Pressure, Recipe, entries_per_row
 from monosema.training.dead_features import DeadFeatures
 from monosema.training.frame import Frame, fold_, frame_of
+from monosema.training.gradients import learn_from
 from monosema.training.optimisers import Optimisers
 from monosema.training.parts import check_divides, cut_, gradient_norm, marked, unmarked, whole
 from monosema.training.resample import resample_, resampling_window
@@ -107,10 +108,10 @@ class Learner:
         x, y = self._framed(batch)
         moment = self.moment
         dead = self.dead.mask(self.recipe.dead_window(moment))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            loss = self.recipe.loss(self.dictionary, x, y, moment, dead)
-        fired, tokens = self.ranks.rows.sum(loss.fired()), len(x) * self.ranks.rows.size
-        gradient = self._backward(loss)
+        loss, fired = learn_from(self.recipe, self.dictionary, x, y, moment, dead, self.autocast)
+        fired, tokens = self.ranks.rows.sum(fired), len(x) * self.ranks.rows.size
+        self.ranks.rows.sum_(self._gradients())
+        gradient = gradient_norm(self.dictionary)
         metrics, grad_norm = self._figures(loss, gradient, y, fired, tokens, dead)
         if not (math.isfinite(metrics["loss"]) and math.isfinite(grad_norm)):
             self.dictionary.zero_grad()
@@ -171,12 +172,6 @@ class Learner:
         self.skipped = state["skipped"]
         self.pressure = None if state["pressure"] is None else Pressure(*state["pressure"])
         self.read, self.written = (Frame(tuple(scales), tuple(sizes), axes) for scales, sizes, axes in state["frames"])
-
-    def _backward(self, loss: Loss) -> Float[Tensor, ""]:
-        """Leaves gradients, and returns their norm."""
-        loss.total.backward()
-        self.ranks.rows.sum_(self._gradients())
-        return gradient_norm(self.dictionary)
 
     def _figures(
         self, loss: Loss, gradient: Tensor, y: Tensor, fired: Tensor, tokens: int, dead: Tensor
