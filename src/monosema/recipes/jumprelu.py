@@ -123,11 +123,9 @@ class JumpReLURecipe(JumpReLUFamily):
     """
 
     name: ClassVar[str] = "jumprelu"
-    fit: ClassVar[Fit] = Fit(6e-3)
+    fit: ClassVar[Fit] = Fit(7e-3)
     usual_sparsity: ClassVar[float] = 1e-3
     start_share: float | None = 1 / 4  # all features then learn something before most of them fall silent
-    encoder_lr: float = 0.3
-    """Learning rate of the encoder's matrix, relative to that of all else."""
     encoder_scale: float = 0.3
     """Size of the encoder at the start, where it is the decoder's transpose times this."""
     lr_warmup: float = 0.1
