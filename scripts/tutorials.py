@@ -3,7 +3,7 @@
     python scripts/tutorials.py                      # all of them
     python scripts/tutorials.py 1_superposition      # some
 
-Needs `pip install -e '.[docs]'`. A tutorial runs in an empty folder, as a reader would run it. What it writes to
+Needs `pip install -e '.[tutorials]'`. A tutorial runs in an empty folder, as a reader would run it. What it writes to
 standard error (progress) is left out of its page.
 """
 

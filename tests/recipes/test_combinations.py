@@ -87,9 +87,14 @@ def test_the_learning_rate_follows_its_fit():
     fit = TopKRecipe.fit
     base = auto_lr(fit, "adam", 4096, 1_000_000 // 512, 512)
     assert base == pytest.approx(fit.base, rel=0.06)  # two digits
-    for change, exponent in (({"width": 16_384}, fit.width), ({"batch_size": 2048}, fit.batch + fit.tokens)):
+    changes = [
+        ({"width": 1024}, -fit.width),
+        ({"width": 16_384}, fit.wide),
+        ({"batch_size": 2048}, fit.batch + fit.tokens),
+    ]
+    for change, exponent in changes:
         settings = {"width": 4096, "steps": 1_000_000 // 512, "batch_size": 512} | change
-        assert auto_lr(fit, "adam", **settings) / base == pytest.approx(4**exponent, rel=0.1)
+        assert auto_lr(fit, "adam", **settings) / base == pytest.approx(4**exponent, rel=0.05)
 
 
 def test_beyond_its_range_the_fit_is_not_extrapolated():

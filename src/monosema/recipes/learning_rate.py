@@ -17,13 +17,15 @@ class Fit(NamedTuple):
     """lr = base · (width / 4096)^a · (batch / 512)^b · (tokens / 10⁶)^c."""
 
     base: float
-    width: float = -0.4
+    width: float = -0.5
+    wide: float = -0.4
+    """a beyond 4,096 features."""
     batch: float = 0.5
     tokens: float = -0.2
 
 
 OTHER_OPTIMISERS = {
-    "muon": Fit(2e-2, width=0.0),
+    "muon": Fit(2e-2, width=0.0, wide=0.0),
     "signum": Fit(1e-3),
     "schedule_free": Fit(3e-3),
 }
@@ -48,6 +50,8 @@ def auto_lr(fit: Fit, optimiser: str, width: int, steps: int, batch_size: int) -
         "batch": _within("batch", batch_size) / BATCH,
         "tokens": _within("tokens", steps * batch_size) / TOKENS,
     }
+    if relative["width"] > 1:
+        relative["wide"] = relative.pop("width")
     return float(f"{fit.base * math.prod(ratio ** getattr(fit, name) for name, ratio in relative.items()):.2g}")
 
 
