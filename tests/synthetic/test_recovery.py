@@ -13,7 +13,15 @@ REVIVED: dict[str, Any] = {"aux": 0.25, "dead_after": 50_000}
 RECIPES: dict[str, dict[str, Any]] = {
     "topk": {"k": 5},
     "batch_topk": {"k": 5, **REVIVED},
-    "jumprelu": {"target_l0": 5.12, "lr": 0.02, "betas": (0.0, 0.999), "threshold": 0.1, "bandwidth": 0.03, **REVIVED},
+    "jumprelu": {
+        "target_l0": 5.12,
+        "lr": 0.02,
+        "betas": (0.0, 0.999),
+        "encoder_lr": 0.3,
+        "threshold": 0.1,
+        "bandwidth": 0.03,
+        **REVIVED,
+    },
     "gated": {"target_l0": 5.12, "lr": 0.01},
     "april_l1": {"sparsity_warmup": 0.5},
 }

@@ -1,9 +1,10 @@
 """The learning rate by default: a rule over recipe, width, batch size and length of run. Each recipe has its `fit`.
 
 `benchmarks/sweep.py rates` compares it with the best of a sweep: of `topk`, `gated`, `jumprelu`, `april_l1` and Muon
-it comes within two per cent, of `topk` for 8 and 20 million tokens and at width 16,384 too. Those of `topk`, `batch_topk`, `matryoshka` and `l1` are the best of
-the rates in docs/quality.md. The bases of `hierarchical_topk`, `p_anneal`, `gated_ri_l1`, `gated_anneal`,
-`jumprelu_tanh`, `entropy`, signum and schedule-free are guesses that wait for their sweeps.
+it comes within two per cent, of `topk` for 8 and 20 million tokens and at width 16,384 too. Those of `topk`,
+`batch_topk`, `matryoshka` and `l1` are the best of the rates in docs/quality.md. The bases of `hierarchical_topk`,
+`p_anneal`, `gated_ri_l1`, `gated_anneal`, `jumprelu_tanh`, `entropy`, signum and schedule-free are guesses that wait
+for their sweeps.
 """
 
 import math
