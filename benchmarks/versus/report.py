@@ -85,7 +85,7 @@ def draw(results: Results, path: Path, title: str, value) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    figure = Figure(figsize=(11, 6.6), layout="constrained")
+    figure = Figure(figsize=(11, 8), layout="constrained")
     for family, axes in zip(FAMILIES, figure.subplots(2, 3, sharey=True).flat, strict=True):
         used = dict.fromkeys(STYLES, 0)
         for trainer in (trainer for trainer in BY_FAMILY if trainer.family == family):
@@ -107,6 +107,8 @@ def draw(results: Results, path: Path, title: str, value) -> None:
         axes.grid(alpha=0.3)
         if any(used.values()):
             axes.legend(fontsize=8, loc="lower right")
+    low, high = figure.axes[0].get_ylim()
+    figure.axes[0].set_ylim(low - 0.4 * (high - low), high)  # room for the legends
     figure.supxlabel("active features per token")
     figure.supylabel(f"{title} (%)")
     path.parent.mkdir(parents=True, exist_ok=True)

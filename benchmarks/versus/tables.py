@@ -49,7 +49,7 @@ def main_table(results: Results) -> str:
         found = dict(sorted(found.items(), key=lambda item: -comparable(item[1][1])))
         for place, (trainer, (cell, record)) in enumerate(found.items()):
             default = default_run(trainer, results)
-            there = [rate_of(cell, default), percent(fve(default))] if default else [NONE, NONE]
+            there = [rate_of(cell, default), fve_at(default)] if default else [NONE, NONE]
             row = [label(trainer), rate_of(cell, record), *figures(record), minutes(record), *there]
             rows.append([f"**{text}**" if place == 0 else text for text in row])
     return table(headers, rows)
