@@ -48,7 +48,7 @@ def measure(architecture: str, settings: argparse.Namespace) -> dict[str, dict[s
     for library, name in {"product": "", **ARCHITECTURES[architecture]}.items():
         own = library in ("product", "ours")
         if own or settings.peers:
-            warmup = WARMUP.get(architecture, 3) if library == "ours" else 3
+            warmup = (settings.warmup or WARMUP.get(architecture, 3)) if library == "ours" else 3
             job = {"library": library, "architecture": name, "autocast": not settings.float32, "warmup": warmup}
             job |= {"device": settings.device, "steps_at_once": at_once}
             job |= (
@@ -90,12 +90,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
     parser.add_argument("--float32", action="store_true", help="multiply in float32, not bfloat16")
     parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
+    parser.add_argument("--warmup", type=int, help="other steps of ours before the measured ones, as for a peak alone")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
     result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine()}
     if settings.device != "cpu":
         result["gpu"] = torch.cuda.get_device_name(settings.device)
-    result |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch", "repeats")}
+    result |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch", "repeats", "warmup")}
     result["precision"] = "float32" if settings.float32 else "bfloat16"
     result |= {"time": "processor, one thread" if settings.processor else "clock", "steps": {}}
     for architecture in settings.only:
