@@ -43,9 +43,9 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
     """What is there for a while, by when: never two of these at once.
 
     At the start the sample of activations, `4 · 16384` bytes a number, and twice as many for the axes of one hook
-    point; a pass of the model; a step, with its batch in float32; at the end a copy of each dictionary, as a whole on
-    each of its ranks, and logits of eight contexts, two in the model's precision (of two models, three) and one in
-    float32.
+    point; a pass of the model; a step, with its batch in float32, and on a GPU the pass that the model makes beside it;
+    at the end a copy of each dictionary, as a whole on each of its ranks, and logits of eight contexts, two in the
+    model's precision (of two models, three) and one in float32.
     """
     rows = work.batch_size // mesh.data
     alone = mesh.ranks == 1
@@ -59,6 +59,8 @@ def passing_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape], gp
         logits = MEASURED_CONTEXTS * work.context * work.model.vocabulary * number
         copies = sum(4 * shape.parameters for shape in own)
         found |= {"pass": float(work.model.pass_bytes), "measuring": copies + logits}
+        if gpu and work.stored is None:
+            found["step"] += work.model.pass_bytes
     return found
 
 
