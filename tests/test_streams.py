@@ -1,6 +1,6 @@
 import torch
 
-from monosema.streams import SideStream, on_its_way, pinned
+from monosema.streams import SideStream, on_its_way, pinned, sent
 
 CPU = torch.device("cpu")
 
@@ -17,6 +17,7 @@ def test_without_a_gpu_everything_is_there_at_once_and_in_order():
     assert z.tolist() == [False, False, False, True, True]
 
 
-def test_without_a_gpu_nothing_is_pinned():
+def test_what_is_not_for_a_gpu_is_not_pinned():
     x = torch.arange(5)
-    assert torch.cuda.is_available() or pinned(x) is x
+    assert pinned(x, CPU) is x
+    assert sent(x, CPU) is x

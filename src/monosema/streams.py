@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 
 
-def pinned(x: Tensor) -> Tensor:
-    """A tensor of the CPU in memory from which a GPU fetches by itself, where there is a GPU; any other as it is."""
-    return x.pin_memory() if x.device.type == "cpu" and torch.cuda.is_available() else x
+def pinned(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU in memory from which a GPU fetches by itself; for another device, or from one, as it is."""
+    return x.pin_memory() if device.type == "cuda" and x.device.type == "cpu" else x
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; a GPU has it in time for what is queued after this."""
+    return pinned(x, device).to(device, non_blocking=device.type == "cuda")
 
 
 def on_its_way(tensors: Sequence[Tensor]) -> tuple[list[Tensor], torch.cuda.Event | None]:

@@ -14,7 +14,7 @@ from monosema.activations.contexts import Contexts, Position, next_contexts
 from monosema.activations.mixing import MixedContexts
 from monosema.activations.source import Source
 from monosema.errors import InputError
-from monosema.streams import pinned
+from monosema.streams import pinned, sent
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class ContextsAhead:
     """
 
     def __init__(self, contexts: Contexts | MixedContexts, at_once: int, device: torch.device, *, depth: int = 0):
-        self.contexts, self._at_once = contexts, at_once
+        self.contexts, self._at_once, self._device = contexts, at_once, device
         self._ahead = Ahead(self._read, depth, device)
         self._settled: Reading | None = None
         self._taken: Reading | None = None
@@ -131,7 +131,7 @@ class ContextsAhead:
     def _read(self) -> Reading:
         begins, taken = next_contexts(self.contexts, self._at_once)
         ids = torch.stack(taken) if taken else None
-        return self._now(begins, None if ids is None else pinned(ids))
+        return self._now(begins, None if ids is None else pinned(ids, self._device))
 
     def _now(self, begins: list[Position], ids: Int[Tensor, "contexts length"] | None) -> Reading:
         contexts = self.contexts
@@ -212,7 +212,7 @@ class ReadAhead:
         if rows is None or self._copies is None:
             return self._now(None if rows is None else {point: x.to(self.device) for point, x in rows.items()})
         with torch.cuda.stream(self._copies):
-            there = {point: pinned(x).to(self.device, non_blocking=True) for point, x in rows.items()}
+            there = {point: sent(x, self.device) for point, x in rows.items()}
         copied = torch.cuda.Event()
         copied.record(self._copies)
         return self._now(there, copied)

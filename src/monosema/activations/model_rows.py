@@ -12,7 +12,7 @@ from monosema.activations.contexts import Position
 from monosema.activations.filters import Keep, from_position, norm_limit, not_special, within_norm
 from monosema.errors import InputError
 from monosema.models import read
-from monosema.streams import on_its_way, pinned
+from monosema.streams import on_its_way, sent
 
 if TYPE_CHECKING:
     from monosema.models import Readable
@@ -82,7 +82,7 @@ class ModelRows:
 
     def _within_norm(self, rows: dict[str, Tensor], wanted: Bool[Tensor, "rows"]) -> Bool[Tensor, "rows"]:
         norms = {point: torch.linalg.vector_norm(x.float(), dim=1) for point, x in rows.items()}
-        kept = pinned(wanted).to(self.model.device, non_blocking=True)
+        kept = sent(wanted, self.model.device)
         if not self.norm_limits:  # the median of the first pass is good enough for all
             assert self.keep.max_norm is not None
             self.norm_limits = {p: norm_limit(norms[p][kept], self.keep.max_norm) for p in self.points}
@@ -106,7 +106,7 @@ class Pass:
     """Which of these are within the norm, too."""
     totals: Float[Tensor, "points"]
     """The sum of each hook point's activations; not finite where one of them is not."""
-    made: "torch.cuda.Event | None"
+    made: torch.cuda.Event | None
     """When `kept` and `totals` have come from a GPU."""
 
     def end(self) -> tuple[dict[str, Float[Tensor, "rows d"]], Bool[Tensor, "rows"]]:
@@ -140,5 +140,5 @@ def only(kept: Bool[Tensor, "rows"], rows: dict[str, Tensor]) -> dict[str, Tenso
     """The rows that are kept, where they are; which ones are said on the CPU."""
     if kept.all():
         return rows
-    index = pinned(kept.nonzero()[:, 0])  # index_select is several times faster than a mask
-    return {point: x.index_select(0, index.to(x.device, non_blocking=True)) for point, x in rows.items()}
+    index = kept.nonzero()[:, 0]  # index_select is several times faster than a mask
+    return {point: x.index_select(0, sent(index, x.device)) for point, x in rows.items()}
