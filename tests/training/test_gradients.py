@@ -53,6 +53,11 @@ def test_the_loss_and_its_gradients_are_those_of_the_whole_batch(recipe: Recipe,
         torch.testing.assert_close(found[name], grad, rtol=1e-4, atol=1e-5 * grad.abs().max().item(), msg=name)
 
 
+def test_every_recipe_with_a_penalty_is_tested_here():
+    family = {"topk", "batch_topk", "matryoshka", "hierarchical_topk"}
+    assert {recipe.name for recipe in by_row} == set(recipes) - family
+
+
 @pytest.mark.parametrize("recipe", [r for r in RECIPES if not r.by_row], ids=label)
 def test_a_batch_whose_rows_need_each_other_stays_together(recipe: Recipe, in_parts):
     dictionary = dictionary_for(recipe)

@@ -23,6 +23,7 @@ class AprilL1Recipe(Penalised):
     """
 
     name: ClassVar[str] = "april_l1"
+    rows_apart: ClassVar[bool] = True
     fit: ClassVar[Fit] = Fit(4.5e-3)
     step_cost: ClassVar[float] = 1.2
     subtracts_input_bias: ClassVar[bool] = False

@@ -30,6 +30,7 @@ class EntropyRecipe(Penalised):
     """L = R + λ s(t) H(f / Σf), f = relu((x − b_dec) W_enc + b_enc); unit decoder rows. An experiment."""
 
     name: ClassVar[str] = "entropy"
+    rows_apart: ClassVar[bool] = True
     fit: ClassVar[Fit] = Fit(1e-3)
     usual_sparsity: ClassVar[float] = 0.02
     # Features drift towards density while the learning rate falls, so the controller is stiffer near its goal, and from

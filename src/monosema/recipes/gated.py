@@ -24,6 +24,7 @@ class GatedFamily(Penalised):
     """
 
     usual_sparsity: ClassVar[float] = 0.05
+    rows_apart: ClassVar[bool] = True
     step_cost: ClassVar[float] = 1.6
 
     encoder_scale: float = 0.3

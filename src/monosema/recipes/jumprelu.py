@@ -27,6 +27,7 @@ class JumpReLUFamily(Penalised):
     """f = π · 1[π > θ], π = x W_enc + b_enc; thresholds learn by a straight-through estimator."""
 
     subtracts_input_bias: ClassVar[bool] = False
+    rows_apart: ClassVar[bool] = True
     step_cost: ClassVar[float] = 2.5
 
     threshold: float | Literal["auto"] = "auto"
@@ -61,7 +62,7 @@ class JumpReLUFamily(Penalised):
 
     @property
     def by_row(self) -> bool:
-        """It is, unless bandwidths follow the spread, which all pre-activations make."""
+        """Not where bandwidths follow the spread, which all pre-activations make."""
         return super().by_row and not self.adaptive_bandwidth
 
     def stores_entries(self, dictionary: Dictionary, moment: Moment) -> bool:

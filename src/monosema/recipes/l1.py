@@ -21,6 +21,7 @@ class L1Recipe(Penalised):
     """
 
     name: ClassVar[str] = "l1"
+    rows_apart: ClassVar[bool] = True
     fit: ClassVar[Fit] = Fit(6e-3)
     usual_sparsity: ClassVar[float] = 0.05
 

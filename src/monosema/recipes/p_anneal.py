@@ -38,6 +38,7 @@ class Annealed(Penalised):
     """
 
     usual_sparsity: ClassVar[float] = 0.05
+    rows_apart: ClassVar[bool] = True
 
     p_end: float = 0.2
     """The exponent at the end of the run."""

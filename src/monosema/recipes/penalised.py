@@ -59,11 +59,6 @@ class Penalised(Recipe):
             )
 
     @property
-    def by_row(self) -> bool:
-        """It is, unless dead features are revived, by what all rows leave unexplained."""
-        return not (self.aux or self.ghost)
-
-    @property
     def goal(self) -> float | None:
         """The L0 that the controller steers for; None where the coefficient is fixed."""
         if self.sparsity != "auto" or self.target_l0 is not None:

@@ -48,6 +48,8 @@ class Recipe(ABC):
     """Whether the decoder's rows are kept at norm one."""
     divides: ClassVar[bool] = True
     """Whether ranks can each have a part of the features."""
+    rows_apart: ClassVar[bool] = False
+    """Whether a batch's loss is the mean of its rows' losses, and what comes after it asks for no codes."""
     fit: ClassVar[Fit] = Fit(6e-3)
     """What `lr: auto` means with Adam. This one is a guess, for recipes that no sweep has fitted."""
     step_cost: ClassVar[float] = 1.0
@@ -109,11 +111,8 @@ class Recipe(ABC):
 
     @property
     def by_row(self) -> bool:
-        """Whether a batch's loss is the mean of its rows' losses, and what comes after it asks for no codes.
-
-        Where codes are dense, such a loss is made of some rows at a time, which takes less memory.
-        """
-        return False
+        """Whether dense codes may be made of some rows at a time, which takes less memory."""
+        return self.rows_apart and not (self.aux or self.ghost)  # which measure errors against those of the batch
 
     @abstractmethod
     def activation(self, width: int) -> ActivationFunction:
