@@ -1,5 +1,6 @@
 """A tiny random language model, and dictionaries whose every metric is known."""
 
+from dataclasses import is_dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,9 +71,16 @@ def random_dictionary(width: int = 40, k: int = 4, seed: int = 0, **where: Any) 
     return dictionary
 
 
-def assert_same(one: object, other: object, rel: float) -> None:
-    """Two dataclasses of metrics agree: numbers up to `rel`, all else exactly."""
-    assert vars(one).keys() == vars(other).keys()
-    for name, value in vars(one).items():
-        expected = pytest.approx(value, rel=rel, abs=rel) if isinstance(value, float) else value
-        assert vars(other)[name] == expected, name
+def assert_same(one: object, other: object, rel: float, name: str = "") -> None:
+    """Metrics agree, and what they hold: numbers up to `rel`, all else exactly."""
+    if isinstance(one, tuple):
+        assert isinstance(other, tuple), name
+        assert len(one) == len(other), name
+        for each, its in zip(one, other, strict=True):
+            assert_same(each, its, rel, name)
+    elif is_dataclass(one):
+        assert vars(one).keys() == vars(other).keys(), name
+        for field, value in vars(one).items():
+            assert_same(value, vars(other)[field], rel, f"{name}.{field}")
+    else:
+        assert other == (pytest.approx(one, rel=rel, abs=rel) if isinstance(one, float) else one), name
