@@ -1,6 +1,7 @@
 """Curves of variance explained over sparsity, compared at equal sparsity."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from .plan import best_cell
@@ -33,6 +34,12 @@ def lead(peer: Trainer, target: int, results: Results) -> float | None:
     ours = [fve_on(list(curve(t, results).values()), l0(run)) for t in counterparts(peer)]
     known = [value for value in ours if value is not None]
     return max(known) - fve(run) if known else None
+
+
+def best_at(target: float, trainers: Sequence[Trainer], results: Results) -> tuple[Trainer, float] | None:
+    """Which of some trainers explains the most at exactly an L0, and how much."""
+    found = {t: value for t in trainers if (value := fve_on(list(curve(t, results).values()), target)) is not None}
+    return max(found.items(), key=lambda item: item[1]) if found else None
 
 
 def counterparts(peer: Trainer) -> list[Trainer]:

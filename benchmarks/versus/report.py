@@ -6,6 +6,7 @@ from .curves import curve
 from .plan import FIRST
 from .results import Record, Results, fve, l0
 from .tables import (
+    best_table,
     curve_table,
     lead_table,
     main_table,
@@ -63,6 +64,8 @@ def figures(results: Results) -> str:
         "How many points of FVE the best of our recipes of a family lies above a peer, at exactly the L0 that the peer "
         "has (between our runs, on a straight line over log L0):",
         lead_table(results),
+        "The best of ours and the best peer, of any family, at exactly an L0 (on the same lines):",
+        best_table(results),
         "## Learning rates",
         f"FVE in per cent at an L0 of {TARGET}.",
         rate_table(results),

@@ -3,11 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from .curves import curve, lead
+from .curves import best_at, curve, lead
 from .plan import FIRST, PRECISION, SECOND, STAGES, TWICE, Cell, best_cell, comparable, plan, sweep
 from .results import Record, Results, fve, l0
 from .search import next_run
-from .trainers import BY_FAMILY, FAMILIES, LEARNING_RATES, LIBRARIES, TARGET, TARGETS, TRAINERS, Trainer
+from .trainers import (
+    BY_FAMILY,
+    FAMILIES,
+    LEARNING_RATES,
+    LIBRARIES,
+    OURS,
+    PEERS,
+    TARGET,
+    TARGETS,
+    TRAINERS,
+    Trainer,
+)
 
 NONE = "–"
 
@@ -86,6 +97,18 @@ def lead_table(results: Results) -> str:
         if any(points is not None for points in leads):
             rows.append([label(trainer), *[NONE if points is None else f"{100 * points:+.1f}" for points in leads]])
     return table(["", *[f"L0 about {target}" for target in TARGETS]], rows)
+
+
+def best_table(results: Results) -> str:
+    """The best of ours beside the best peer at each sparsity."""
+    rows = []
+    for target in TARGETS:
+        ours, theirs = best_at(target, OURS, results), best_at(target, PEERS, results)
+        if ours and theirs:
+            less = 1 - (1 - ours[1]) / (1 - theirs[1])
+            named = [text for trainer, value in (ours, theirs) for text in (label(trainer), percent(value))]
+            rows.append([str(target), *named, f"{100 * less:.0f} %"])
+    return table(["L0", "best of ours", "FVE (%)", "best peer", "FVE (%)", "less unexplained"], rows)
 
 
 def repeat_table(results: Results) -> str:

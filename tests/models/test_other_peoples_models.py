@@ -246,9 +246,7 @@ WRAPPED: dict[str, Callable[[Any, Any, str], Any]] = {
 def test_a_real_nnsight_model_is_read_and_replaced_like_what_it_wraps(
     family: str, way: str, ids: Tensor, tmp_path: Path
 ):
-    nnsight = pytest.importorskip("nnsight")
-    if way == "TransformersModel" and not hasattr(nnsight, way):
-        pytest.skip(f"nnsight {nnsight.__version__} has no TransformersModel, which came with 0.8")
+    nnsight = pytest.importorskip("nnsight", minversion="0.8" if way == "TransformersModel" else None)
     theirs = THEIRS[family]()
     theirs.save_pretrained(tmp_path)
     padding_tokenizer().save_pretrained(tmp_path)

@@ -133,8 +133,7 @@ def test_a_step_holds_about_as_much_for_a_while_as_the_formula_says(d: int, widt
 
 @pytest.mark.parametrize("settings", [{}, {"aux": 0.1}], ids=["of some rows at a time", "of all"])
 def test_a_dense_step_holds_about_as_much_for_a_while_as_the_formula_says(settings, monkeypatch: pytest.MonkeyPatch):
-    for module in ("training.gradients", "planning.dictionary"):
-        monkeypatch.setattr(f"monosema.{module}.DENSE", 2**19)
+    monkeypatch.setattr("monosema.kernels.parts.DENSE", 2**19)
     monkeypatch.setattr("monosema.planning.dictionary.ROWS", 1)  # parts of the product, which later steps make,
     monkeypatch.setattr("monosema.planning.dictionary.BUFFER", 1)  # would be larger than all that this one does
     d, width, batch = 64, 2048, 1024

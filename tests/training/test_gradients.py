@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from monosema.dictionaries import Dictionary
+from monosema.kernels import parts
 from monosema.recipes import Loss, Recipe, recipes
-from monosema.training import gradients
 from monosema.training.gradients import learn_from, rows_together
 from tests.recipes.reference import MOMENT, RECIPES, batch_for, dictionary_for, label, some_dead
 
@@ -21,14 +21,14 @@ def in_parts(monkeypatch: pytest.MonkeyPatch):
     """A function after which a few rows of a dictionary's codes are as many as are held at a time."""
 
     def set_part(dictionary: Dictionary) -> None:
-        monkeypatch.setattr(gradients, "DENSE", ROWS * dictionary.spec.width)
+        monkeypatch.setattr(parts, "DENSE", ROWS * dictionary.spec.width)
 
     return set_part
 
 
-def learned(recipe: Recipe, dictionary: Dictionary, autocast: bool = False) -> tuple[Loss, Tensor, dict[str, Tensor]]:
+def learned(recipe: Recipe, dictionary: Dictionary) -> tuple[Loss, Tensor, dict[str, Tensor]]:
     dictionary.zero_grad()
-    loss, fired = learn_from(recipe, dictionary, *batch_for(dictionary), MOMENT, some_dead(), autocast)
+    loss, fired = learn_from(recipe, dictionary, *batch_for(dictionary), MOMENT, some_dead(), autocast=False)
     return loss, fired, {name: p.grad for name, p in dictionary.named_parameters() if p.grad is not None}
 
 

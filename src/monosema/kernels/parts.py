@@ -43,6 +43,11 @@ def rows_at_a_time(x: Float[Tensor, "batch d"], width: int) -> int:
     return max(min(fitting, len(x)), 1)
 
 
+def dense_rows_at_a_time(width: int, gpu: bool) -> int:
+    """Rows whose dense codes a training step holds at a time, where its rows need not be together."""
+    return max((GPU_DENSE if gpu else DENSE) // width, 1)
+
+
 def pieces(vector: Tensor) -> Iterator[slice]:
     """Where the pieces of a long vector lie, which is passed over several times; for a GPU it is one."""
     size = max(len(vector), 1) if on_gpu(vector) else PIECE

@@ -6,7 +6,7 @@ its features, each has W / ranks of them.
 
 from dataclasses import dataclass
 
-from monosema.kernels.parts import BUFFER, DENSE, GPU_BUFFER, GPU_DENSE, GPU_ROWS, ROWS
+from monosema.kernels.parts import BUFFER, GPU_BUFFER, GPU_ROWS, ROWS, dense_rows_at_a_time
 
 AUX_SHARE = 0.1
 """Share of features that are taken to be dead, for which AuxK makes dense products."""
@@ -103,7 +103,7 @@ def dense_rows(shape: DictionaryShape, rows: int, *, alone: bool, gpu: bool) -> 
     """Rows of which all pre-activations are held at once."""
     if not shape.dense:
         return 0
-    return min(rows, max((GPU_DENSE if gpu else DENSE) // shape.width, 1)) if shape.by_row and alone else rows
+    return min(rows, dense_rows_at_a_time(shape.width, gpu)) if shape.by_row and alone else rows
 
 
 def working_bytes(

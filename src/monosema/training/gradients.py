@@ -6,7 +6,7 @@ from torch import Tensor
 
 from monosema.dictionaries import Dictionary
 from monosema.kernels.backend import on_gpu
-from monosema.kernels.parts import DENSE, GPU_DENSE
+from monosema.kernels.parts import dense_rows_at_a_time
 from monosema.kernels.spare import gradient_like
 from monosema.recipes import Loss, Moment, Recipe
 
@@ -58,7 +58,7 @@ def rows_together(recipe: Recipe, dictionary: Dictionary, x: Float[Tensor, "batc
     ranks = dictionary.ranks
     if not recipe.by_row or ranks.all.size > 1 or recipe.stores_entries(dictionary, moment):
         return max(len(x), 1)
-    return max((GPU_DENSE if on_gpu(x) else DENSE) // dictionary.spec.width, 1)
+    return dense_rows_at_a_time(dictionary.spec.width, on_gpu(x))
 
 
 def _figures(loss: Loss, share: float) -> Loss:
