@@ -13,7 +13,7 @@ import json
 import statistics
 from collections.abc import Callable
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -203,11 +203,11 @@ def table(measured: dict) -> str:
     return "\n".join(lines)
 
 
-def arguments(about: str | None, **sizes: int) -> tuple[dict[str, int], bool]:
-    """The sizes on the command line, and whether JSON is wanted; ends the program where there is no GPU."""
+def arguments(about: str | None, **defaults: int | str) -> tuple[dict[str, Any], bool]:
+    """The settings on the command line, and whether JSON is wanted; ends the program where there is no GPU."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in sizes.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = vars(parser.parse_args())
     as_json = settings.pop("json")

@@ -1,11 +1,12 @@
-"""What a training step of TopK is made of on a GPU: its time, the encoder's product's, and each operation's share.
+"""What a training step is made of on a GPU: its time, the encoder's product's, and each operation's share.
 
-    python benchmarks/gpu_step.py [--d 2304] [--width 65536] [--k 64] [--batch 8192] [--repeats 20] [--json]
+    python benchmarks/gpu_step.py [--recipe topk] [--d 2304] [--width 65536] [--k 64] [--batch 8192] [--json]
 
-The step is timed without the profiler, then profiled for five steps; operations by name, the longest first, as
-PyTorch's profiler counts their time on the device.
+`warmup` steps come first. The step is timed without the profiler, `repeats` times, then profiled for five steps;
+operations by name, the longest first, as PyTorch's profiler counts their time on the device.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ import monosema as ms
 from monosema.recipes import recipes
 
 PROFILED, WARMUP = 5, 5
+STEPS = 1000
+"""Of the run whose first ones are measured."""
 
 
 def milliseconds(work: Callable[[int], object], repeats: int) -> float:
@@ -36,13 +39,14 @@ def milliseconds(work: Callable[[int], object], repeats: int) -> float:
     return 1e3 * (time.perf_counter() - start) / repeats
 
 
-def measure(d: int, width: int, k: int, batch: int, repeats: int) -> dict[str, object]:
+def measure(recipe: str, d: int, width: int, k: int, batch: int, warmup: int, repeats: int) -> dict[str, object]:
     pool = rows({"d": d, "batch": batch, "device": "cuda"})
-    chosen: dict[str, Any] = {"k": k}
-    spec, recipe = ms.Spec.autoencoder("x", d, width), recipes["topk"](**chosen)
-    learner = ms.Learner(
-        spec, recipe, {"x": pool[0][:4096]}, steps=1000, batch_size=batch, device="cuda", autocast=True
-    )
+    protocol = recipes[recipe]
+    knob: dict[str, Any] = {"k" if "k" in {field.name for field in dataclasses.fields(protocol)} else "target_l0": k}
+    spec, sample = ms.Spec.autoencoder("x", d, width), {"x": pool[0][:4096]}
+    learner = ms.Learner(spec, protocol(**knob), sample, steps=STEPS, batch_size=batch, device="cuda", autocast=True)
+    for number in range(warmup):
+        learner.step({"x": pool[number % len(pool)]})
     step = milliseconds(lambda number: learner.step({"x": pool[number % len(pool)]}), repeats)
     low, weight = pool[0].bfloat16(), torch.randn(d, width, device="cuda", dtype=torch.bfloat16)
     product = milliseconds(lambda _: low @ weight, repeats)
@@ -50,24 +54,26 @@ def measure(d: int, width: int, k: int, batch: int, repeats: int) -> dict[str, o
         for number in range(PROFILED):
             learner.step({"x": pool[number % len(pool)]})
         torch.cuda.synchronize()
+    l0 = learner.step({"x": pool[0]})["l0"]
     taken = {event.key: event.self_device_time_total / 1e3 / PROFILED for event in profiler.key_averages()}
     longest = sorted((name for name in taken if taken[name] > 0), key=lambda name: -taken[name])
     return {
         "step": round(step, 3),
         "product": round(product, 3),
+        "l0": round(l0, 1),
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
         "operations": {name: round(taken[name], 4) for name in longest},
     }
 
 
 def main() -> None:
-    settings, as_json = arguments(__doc__, d=2304, width=65_536, k=64, batch=8192, repeats=20)
+    settings, as_json = arguments(__doc__, recipe="topk", d=2304, width=65_536, k=64, batch=8192, warmup=0, repeats=20)
     found = measure(**settings)
     if as_json:
         about = {"date": date.today().isoformat(), "machine": machine(), "gpu": torch.cuda.get_device_name()}
         print(json.dumps(about | settings | found, indent=2))
         return
-    print(f"step {found['step']} ms, product {found['product']} ms, {found['peak_gib']} GiB")
+    print(f"step {found['step']} ms, product {found['product']} ms, L0 {found['l0']}, {found['peak_gib']} GiB")
     assert isinstance(found["operations"], dict)
     for name, taken in found["operations"].items():
         print(f"{taken:9.3f} ms  {name[:100]}")

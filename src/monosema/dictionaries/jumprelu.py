@@ -33,7 +33,7 @@ class JumpReLU(Bounded):
     """
 
     name = "jumprelu"
-    few = 1 / 2  # most of what is above the bound is below the threshold, and costs less
+    few = few_on_gpu = 1 / 2  # most of what is above the bound is below the threshold, and costs less
     bandwidth: Tensor
 
     def __init__(

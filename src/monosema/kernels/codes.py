@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from monosema.kernels.entries import ByColumn, only, rows_of
+from monosema.kernels.entries import ByColumn, only, rows_of, tells_zeros_apart
 from monosema.kernels.search import where_not_zero, where_true
 
 
@@ -38,10 +38,8 @@ class RaggedCodes(NamedTuple):
 
     def fired(self) -> Int[Tensor, " width"]:
         """How many rows each feature is active in. An entry that is stored but zero is not active."""
-        if self.values.device.type == "cpu":
-            active = where_not_zero(self.values.detach())
-            return self.columns.index_select(0, active).bincount(minlength=self.width)
-        # To know how many are active one would have to wait for the device.
+        if tells_zeros_apart(self.values):
+            return self.columns.index_select(0, where_not_zero(self.values.detach())).bincount(minlength=self.width)
         return self.columns.new_zeros(self.width).index_add_(0, self.columns, (self.values != 0).to(self.columns.dtype))
 
 

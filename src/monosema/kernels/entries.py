@@ -20,6 +20,8 @@ from monosema.kernels.search import ordered, where_not_zero
 
 MOST = 3 / 4
 """Share of entries that are not zero from which on it is not worth sorting out those that are."""
+WAIT = 2**22
+"""Entries from which on it pays to wait for a GPU, to know which of them are zero."""
 MANY = {torch.bfloat16: 1 / 100, torch.float16: 1 / 4, torch.float32: 1 / 20, torch.float64: 1 / 20}
 """Share of all products from which on it is faster to make them all and take some.
 
@@ -157,16 +159,18 @@ def _take_rows(part: Tensor, columns: Tensor, ends: Sequence[int], out: Tensor) 
 def without_zeros(
     offsets: Int[Tensor, " rows+1"], columns: Int[Tensor, " entries"], values: Float[Tensor, " entries"]
 ) -> tuple[Int[Tensor, " rows+1"], Int[Tensor, " kept"], Float[Tensor, " kept"]]:
-    """The same matrix with fewer stored zeros: with none, if there are many.
-
-    On a GPU it stays as it is: to know their number one would have to wait, and `weighted_sums` passes over them.
-    """
-    if triton_kernels(values):
+    """The same matrix with fewer stored zeros: with none, if there are many and they are told apart."""
+    if not tells_zeros_apart(values):
         return offsets, columns, values
     kept = where_not_zero(values.detach())
     if len(kept) > MOST * len(values):
         return offsets, columns, values
     return only(kept, offsets, columns, values)
+
+
+def tells_zeros_apart(values: Float[Tensor, " entries"]) -> bool:
+    """Whether to find out which entries are zero: of few on a GPU not, as their number has to be waited for."""
+    return len(values) >= WAIT or not triton_kernels(values)
 
 
 def only(

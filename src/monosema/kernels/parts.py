@@ -18,8 +18,8 @@ GPU_ROWS = 1024
 """Fewest rows of a part there."""
 DENSE = 2**24
 """Dense codes that a training step holds at a time where its rows need not be together: 32 MiB in bfloat16."""
-GPU_DENSE = 2**28
-"""The same on a GPU."""
+GPU_DENSE = 2**26
+"""The same on a GPU: 128 MiB, of which a step holds some twenty."""
 PIECE = 2**16
 """Numbers of a piece of a long vector: several such stay in a core's L2 cache from one pass to the next."""
 

@@ -22,6 +22,9 @@ LONG = 64
 """Entries of a row, on average, from which on each row is worth some calls of its own."""
 ENOUGH = 8
 """A level with fewer than this many times `k` entries in a row is searched as a whole."""
+GPU_NARROW = 2048
+"""Rows of a GPU with fewer entries go to PyTorch. Among them are those of dead features, whose number changes all the
+time: a kernel of ours is compiled for each power of two that it passes."""
 
 
 def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "batch k"]:
@@ -30,7 +33,7 @@ def largest_of_rows(pre: Float[Tensor, "batch width"], k: int) -> Int[Tensor, "b
     The `k` largest entries lie in the `k` groups with the largest maxima. So do these groups themselves, if groups of
     groups are formed: a search looks at few entries of each level, the same number in each row.
     """
-    if kernels := triton_kernels(pre):
+    if pre.shape[1] >= GPU_NARROW and (kernels := triton_kernels(pre)):
         return kernels.largest_of_rows(pre, k)
     if pre.device.type != "cpu" or pre.element_size() > 4 or not 0 < k <= pre.shape[1]:
         return pre.topk(k, dim=1, sorted=False).indices

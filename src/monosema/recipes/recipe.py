@@ -13,6 +13,7 @@ from torch import Tensor
 from monosema.dictionaries import ActivationFunction, Bounded, Dictionary, Preactivations, Spec, initialise_
 from monosema.errors import InputError
 from monosema.kernels import RaggedCodes, SparseCodes
+from monosema.kernels.backend import on_gpu
 from monosema.recipes.auxk import auxk_loss
 from monosema.recipes.constraints import align_, normalise_decoder_, project_aligned_gradient_, project_gradient_
 from monosema.recipes.exchange import Forward, Loss, Moment, Pressure, Term
@@ -159,8 +160,10 @@ class Recipe(ABC):
     def stores_entries(self, dictionary: Dictionary, moment: Moment) -> bool:
         """Whether a step makes the entries that matter alone, since there were few of them in the last batch."""
         activation, stored = dictionary.activation, moment.stored
-        few = isinstance(activation, Bounded) and activation.few * dictionary.spec.width
-        return stored is not None and stored <= few
+        if stored is None or not isinstance(activation, Bounded):
+            return False
+        few = activation.few_on_gpu if on_gpu(dictionary.W_enc) else activation.few
+        return stored <= few * dictionary.spec.width
 
     def fitted(self, spec: Spec, steps: int, batch_size: int) -> "Self":
         """The recipe with every `auto` replaced by a number, for one dictionary and length of run.

@@ -14,7 +14,7 @@ class DeadFeatures:
     def update(self, fired: Int[Tensor, " width"], tokens: int) -> None:
         """Takes note of a batch of `tokens` in which each feature was active `fired` times."""
         self.silent += tokens
-        self.silent[fired > 0] = 0
+        self.silent.masked_fill_(fired > 0, 0)
 
     def mask(self, window: int) -> Bool[Tensor, " width"]:
         """Features that were silent for `window` tokens or more."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from monosema.kernels import backend, parts
+from monosema.kernels import backend, parts, search
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +13,7 @@ def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
         monkeypatch.setattr(backend, "on_gpu", lambda tensor: True)
         monkeypatch.setattr(parts, "on_gpu", lambda tensor: True)
+    monkeypatch.setattr(search, "GPU_NARROW", 0)
     monkeypatch.setattr(parts, "GPU_BUFFER", 48)
     monkeypatch.setattr(parts, "GPU_ROWS", 2)
     monkeypatch.setattr(sums, "CHUNK", 4)

@@ -50,11 +50,13 @@ def test_encode_batch_topk_is_the_largest_of_the_batch(case: Case, data: st.Data
 
 
 @few
-@given(matrices(), st.integers(1, 20), st.sampled_from([0.0, 2.0]))
-def test_decoding_and_both_its_gradients_are_those_of_the_dense_product(case: Entries, d: int, share: float):
+@given(matrices(), st.integers(1, 20), st.sampled_from([0.0, 2.0]), st.sampled_from([0, entries.WAIT]))
+def test_decoding_and_both_its_gradients_are_those_of_the_dense_product(case: Entries, d: int, share: float, wait: int):
     codes, weight = leaves(case, d)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entries, "MANY", dict.fromkeys(entries.MANY, share))
+        patch.setattr(entries, "WAIT", wait)
+        assert torch.equal(codes.fired(), (codes.to_dense() != 0).sum(0))
         own = gradients(sparse_decode(codes, weight), codes, weight)
     torch.testing.assert_close(own, gradients(codes.to_dense() @ weight, codes, weight))
 

@@ -84,7 +84,7 @@ def _maxima(
     tl.store(maxima + row * groups + group, tl.max(number, 1), group < groups)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["k", "listed"])
 def _list(
     maxima, found, counts, bounds, groups, k, listed, BITS: tl.constexpr, HELD: tl.constexpr
 ):  # fmt: skip
@@ -111,7 +111,7 @@ def _list(
     tl.store(bounds + row, bound)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["k", "listed"])
 def _choose(
     bits, found, counts, bounds, indices, width, k, listed,
     BITS: tl.constexpr, INFINITY: tl.constexpr, SIZE: tl.constexpr, TILE: tl.constexpr,
