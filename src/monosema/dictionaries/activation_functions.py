@@ -69,7 +69,7 @@ class Bounded(ActivationFunction):
 
     few: ClassVar[float] = 1 / 12
     """Share of the pre-activations above the bound up to which it is faster to store them than to compute them all."""
-    few_on_gpu: ClassVar[float] = 1 / 100
+    few_on_gpu: ClassVar[float] = 1 / 50
     """The same on a GPU, whose dense products are faster in relation."""
 
     @abstractmethod

@@ -12,11 +12,13 @@ dtypes = st.sampled_from([torch.float32, torch.bfloat16, torch.float64])
 
 
 @few
-@given(entries(), st.integers(1, 20), dtypes)
-def test_weighted_sums_are_the_product_with_a_table(case: Entries, d: int, dtype: torch.dtype):
+@given(entries(), st.integers(1, 40), dtypes, st.sampled_from([0, 2**20]))
+def test_weighted_sums_are_the_product_with_a_table(case: Entries, d: int, dtype: torch.dtype, held: int):
     offsets, columns, values, dense = (tensor.to(DEVICE) for tensor in case)
     table = torch.randn(dense.shape[1], d, device=DEVICE).to(dtype)
-    found = gpu.weighted_sums(offsets, columns, values, table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monosema.kernels.gpu.sums.HELD", held)
+        found = gpu.weighted_sums(offsets, columns, values, table)
     assert found.dtype == dtype
     assert_product_close(found, dense, table)
 
