@@ -11,12 +11,11 @@ import argparse
 import json
 import sys
 import tempfile
-from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harvest import machine
+from harvest import measured_on
 from harvest_peers import DOCUMENTS, LAYER, NAMES
 from versus.turns import Worker
 
@@ -64,7 +63,7 @@ def main() -> None:
     parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
-    result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine(), "tokens": settings.tokens}
+    result: dict[str, Any] = {**measured_on(settings.device), "tokens": settings.tokens}
     result |= {"d": D, "width": WIDTH, "k": K, "batch": BATCH}
     result |= {"time": "processor, one thread" if settings.processor else "clock", "runs": {}}
     with tempfile.TemporaryDirectory() as folder:

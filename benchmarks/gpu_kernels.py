@@ -12,12 +12,11 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
-from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from harvest import machine
+from harvest import measured_on
 from torch import Tensor
 
 from monosema.kernels import RaggedCodes, SparseCodes, encode_topk
@@ -220,7 +219,7 @@ def main() -> None:
     settings, as_json = arguments(__doc__, d=512, width=16_384, k=32, batch=4096, repeats=20)
     measured = measure(**settings, device=torch.device("cuda"))
     if as_json:
-        about = {"date": date.today().isoformat(), "machine": machine(), "gpu": torch.cuda.get_device_name()}
+        about = measured_on("cuda")
         about["versions"] = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
         print(json.dumps(about | settings | measured, indent=2, ensure_ascii=False))
     else:

@@ -10,12 +10,11 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import torch
 from gpu_kernels import arguments
-from harvest import machine
+from harvest import measured_on
 from step_worker import rows
 from torch.profiler import ProfilerActivity, profile
 
@@ -70,8 +69,7 @@ def main() -> None:
     settings, as_json = arguments(__doc__, recipe="topk", d=2304, width=65_536, k=64, batch=8192, warmup=0, repeats=20)
     found = measure(**settings)
     if as_json:
-        about = {"date": date.today().isoformat(), "machine": machine(), "gpu": torch.cuda.get_device_name()}
-        print(json.dumps(about | settings | found, indent=2))
+        print(json.dumps(measured_on("cuda") | settings | found, indent=2, ensure_ascii=False))
         return
     print(f"step {found['step']} ms, product {found['product']} ms, L0 {found['l0']}, {found['peak_gib']} GiB")
     assert isinstance(found["operations"], dict)

@@ -88,6 +88,12 @@ def machine() -> str:
     return f"{os.cpu_count()} × {names[0].split(':')[1].strip() if names else platform.machine()}"
 
 
+def measured_on(device: str) -> dict[str, str]:
+    """Today's date, the processor, and the GPU if that is where it was measured."""
+    found = {"date": date.today().isoformat(), "machine": machine()}
+    return found if device == "cpu" else found | {"gpu": torch.cuda.get_device_name(device)}
+
+
 def measure(tokens: int, repeats: int, clock: Callable[[], float]) -> dict[str, object]:
     model = load_model("tiny")
     sides = {"bare forward": bare_forward(model, tokens)}

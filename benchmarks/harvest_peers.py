@@ -13,12 +13,11 @@ import json
 import statistics
 import sys
 import tempfile
-from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harvest import machine
+from harvest import measured_on
 from versus.turns import Worker
 
 from monosema.activations import open_text
@@ -66,9 +65,7 @@ def main() -> None:
     if settings.json:
         kept: dict[str, Any] = {"tokens": settings.tokens, "repeats": settings.repeats}
         kept["time"] = "processor, one thread" if settings.processor else "clock"
-        print(
-            json.dumps({"date": date.today().isoformat(), "machine": machine(), **kept, "libraries": found}, indent=2)
-        )
+        print(json.dumps({**measured_on(settings.device), **kept, "libraries": found}, indent=2, ensure_ascii=False))
         return
     for name, figures in found.items():
         rate, share, peak = figures.values()

@@ -13,12 +13,10 @@ import argparse
 import json
 import statistics
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
-from harvest import machine
+from harvest import measured_on
 from versus.turns import Worker
 
 NAMES = {"product": "the encoder's product", "ours": "monosema", "dl": "dictionary_learning", "sl": "SAELens"}
@@ -93,9 +91,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, help="other steps of ours before the measured ones, as for a peak alone")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     settings = parser.parse_args()
-    result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine()}
-    if settings.device != "cpu":
-        result["gpu"] = torch.cuda.get_device_name(settings.device)
+    result: dict[str, Any] = dict(measured_on(settings.device))
     result |= {key: getattr(settings, key) for key in ("d", "width", "k", "batch", "repeats", "warmup")}
     result["precision"] = "float32" if settings.float32 else "bfloat16"
     result |= {"time": "processor, one thread" if settings.processor else "clock", "steps": {}}
