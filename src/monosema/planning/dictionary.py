@@ -42,6 +42,8 @@ class DictionaryShape:
     """Whether they are then held of some rows at a time, where no other rank has a part of the batch."""
     factor: float = 1.0
     """How much longer a step of its recipe takes than one of `topk` with as many active features."""
+    gpu_factor: float = 1.0
+    """The same on a GPU."""
 
 
 def state_bytes(shape: DictionaryShape) -> float:

@@ -7,6 +7,9 @@ from monosema.planning.hardware import Hardware
 from monosema.planning.mesh import Mesh, gather_bytes, rate, reduce_bytes
 from monosema.planning.workload import Workload, harvest_traffic, store_traffic
 
+QUEUEING = 4e-3
+"""Seconds in which a host queues the operations of a step for a GPU, at the least."""
+
 
 def reading_seconds(work: Workload, hardware: Hardware, mesh: Mesh) -> float:
     """Seconds to get every token's activations: each rank reads its share, by running the model or from the store,
@@ -27,12 +30,16 @@ def reading_seconds(work: Workload, hardware: Hardware, mesh: Mesh) -> float:
 
 
 def step_seconds(shape: DictionaryShape, rows: int, hardware: Hardware, *, ranks: int = 1, size: int = 2) -> float:
-    """Seconds of a training step of one dictionary, without what ranks tell each other."""
+    """Seconds of a training step of one dictionary, without what ranks tell each other.
+
+    Beside products in bfloat16 a GPU makes those in float32 as TensorFloat-32, at half their rate.
+    """
     peak = hardware.flops if size == 2 else hardware.flops32
-    products = step_flops(shape, rows, ranks) / peak + step_flops32(shape, rows) / hardware.flops32
+    peak32 = hardware.flops / 2 if size == 2 and hardware.gpu else hardware.flops32
+    products = step_flops(shape, rows, ranks) / peak + step_flops32(shape, rows) / peak32
     traffic = step_traffic(shape, rows, ranks=ranks, size=size, gpu=hardware.gpu)
     seconds = products / hardware.efficiency + traffic / (hardware.bandwidth * hardware.byte_efficiency)
-    return shape.factor * seconds
+    return max(shape.gpu_factor * seconds, QUEUEING) if hardware.gpu else shape.factor * seconds
 
 
 def telling_bytes(work: Workload, mesh: Mesh, own: Sequence[DictionaryShape]) -> dict[str, float]:

@@ -26,6 +26,7 @@ class AprilL1Recipe(Penalised):
     rows_apart: ClassVar[bool] = True
     fit: ClassVar[Fit] = Fit(4.5e-3)
     step_cost: ClassVar[float] = 1.2
+    step_cost_on_gpu: ClassVar[float] = 1.2
     subtracts_input_bias: ClassVar[bool] = False
     norm: ClassVar[Literal["one", "sqrt_d"]] = "sqrt_d"
     unit_norm: ClassVar[bool] = False

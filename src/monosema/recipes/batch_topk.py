@@ -60,6 +60,7 @@ class BatchTopKRecipe(BatchTopKFamily):
     """f = the k · batch largest of relu((x − b) W_enc + b_enc) over the batch; L = R + α · AuxK; unit decoder rows."""
 
     name: ClassVar[str] = "batch_topk"
+    step_cost_on_gpu: ClassVar[float] = 1.2
 
 
 def _threshold(dictionary: Dictionary) -> Tensor:

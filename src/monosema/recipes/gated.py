@@ -26,6 +26,7 @@ class GatedFamily(Penalised):
     usual_sparsity: ClassVar[float] = 0.05
     rows_apart: ClassVar[bool] = True
     step_cost: ClassVar[float] = 1.6
+    step_cost_on_gpu: ClassVar[float] = 1.1
 
     encoder_scale: float = 0.3
     """Size of the encoder at the start, where it is the decoder's transpose times this."""

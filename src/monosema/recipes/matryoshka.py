@@ -32,6 +32,7 @@ class MatryoshkaRecipe(BatchTopKFamily):
 
     name: ClassVar[str] = "matryoshka"
     step_cost: ClassVar[float] = 1.3
+    step_cost_on_gpu: ClassVar[float] = 1.6
 
     prefixes: tuple[float, ...] = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1.0)
     """Where the prefixes end, as fractions of the width; the last is 1."""

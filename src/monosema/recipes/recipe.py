@@ -56,6 +56,8 @@ class Recipe(ABC):
     step_cost: ClassVar[float] = 1.0
     """How much longer a step takes than one of topk, for `monosema plan`: as measured on a CPU at width 16,384
     (docs/performance.md); nearly as long where none is given."""
+    step_cost_on_gpu: ClassVar[float] = 1.0
+    """The same on a GPU, at width 65,536."""
 
     lr: float | Literal["auto"] = "auto"
     """Peak learning rate; auto chooses it by recipe, optimiser, width, batch size and length of the run."""

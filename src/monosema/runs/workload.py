@@ -87,6 +87,7 @@ def shape_of(config: DictionaryConfig, widths: Mapping[str, int]) -> DictionaryS
         dense=not isinstance(recipe, TopKFamily),
         by_row=recipe.by_row,
         factor=recipe.step_cost,
+        gpu_factor=recipe.step_cost_on_gpu,
     )
 
 
