@@ -107,3 +107,19 @@ def test_a_batch_after_one_with_few_entries_is_computed_from_its_entries(recipe:
     assert isinstance(first.codes, torch.Tensor)
     assert isinstance(second.codes, torch.Tensor if needs_all else RaggedCodes)
     assert torch.equal(first.fired(), second.fired())
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "cpu", "gpu"),
+    [("l1", 1 / 20, True, False), ("l1", 1 / 100, True, True), ("l1", 1 / 5, False, False)]
+    + [("gated", 1 / 20, True, False), ("jumprelu", 1 / 3, True, True), ("jumprelu", 2 / 3, False, False)],
+)
+def test_how_few_are_few_depends_on_the_device(
+    name: str, share: float, cpu: bool, gpu: bool, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = recipes[name]()
+    dictionary = dictionary_for(recipe)
+    moment = replace(LATE, stored=share * dictionary.spec.width)
+    assert recipe.stores_entries(dictionary, moment) == cpu
+    monkeypatch.setattr("monosema.recipes.recipe.on_gpu", lambda tensor: True)
+    assert recipe.stores_entries(dictionary, moment) == gpu
