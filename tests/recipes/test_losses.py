@@ -111,8 +111,14 @@ def test_a_batch_after_one_with_few_entries_is_computed_from_its_entries(recipe:
 
 @pytest.mark.parametrize(
     ("name", "share", "cpu", "gpu"),
-    [("l1", 1 / 20, True, False), ("l1", 1 / 100, True, True), ("l1", 1 / 5, False, False)]
-    + [("gated", 1 / 20, True, False), ("jumprelu", 1 / 3, True, True), ("jumprelu", 2 / 3, False, False)],
+    [
+        ("l1", 1 / 5, False, False),
+        ("l1", 1 / 20, True, False),
+        ("l1", 1 / 100, True, True),
+        ("gated", 1 / 20, True, False),
+        ("jumprelu", 1 / 3, True, True),
+        ("jumprelu", 2 / 3, False, False),
+    ],
 )
 def test_how_few_are_few_depends_on_the_device(
     name: str, share: float, cpu: bool, gpu: bool, monkeypatch: pytest.MonkeyPatch
