@@ -99,8 +99,13 @@ def swept(trainer: Trainer, results: Results, rates: Sequence[float | None] | No
 
 
 def best_cell(trainer: Trainer, results: Results) -> Cell | None:
-    """The learning rate that explains the most of those tried, small differences in sparsity allowed for."""
+    """The learning rate that explains the most of those tried, small differences in sparsity allowed for.
+
+    One that never came within half and twice the sparsity that was wanted is best only where none did.
+    """
     tried = {cell: record for cell in sweep(trainer) if (record := results.best_try(cell.id))}
+    near = {cell: record for cell, record in tried.items() if 0.5 <= l0(record) / record["target"] <= 2}
+    tried = near or tried
     return max(tried, key=lambda cell: comparable(tried[cell]), default=None)
 
 
