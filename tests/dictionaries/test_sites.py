@@ -86,7 +86,8 @@ def test_some_codes_are_decoded_as_by_the_dense_matrix(pair, chosen: set[int], s
     torch.testing.assert_close(*(one.decoder.apply_some(codes, one.W_dec, features) for one in pair))
     indices = torch.stack([torch.arange(WIDTH).roll(row) for row in range(4)])
     sparse = SparseCodes(indices, random(seed, 4, WIDTH), WIDTH)
-    torch.testing.assert_close(*(one.decoder.apply_prefixes(sparse, one.W_dec, [2, 5]) for one in pair))
+    target = random(seed + 1, 4, d.spec.d_out)
+    torch.testing.assert_close(*(one.decoder.prefix_errors(sparse, one.W_dec, target, [2, 5]) for one in pair))
     parts = d.decoder.apply_parts(sparse.ragged(), d.W_dec, [WIDTH // 2, WIDTH])
     torch.testing.assert_close(parts[0] + parts[1], sparse.to_dense() @ twin.W_dec)
 

@@ -59,11 +59,11 @@ class BlockDiagonal:
         """As for the dense map, but a prefix has the first features of every block, which would else have none."""
         return block_decode_parts(codes, weight, ends)
 
-    def apply_prefixes(
-        self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
-    ) -> Float[Tensor, "batch prefixes columns"]:
-        """For each end: the product of codes without the entries from there on."""
-        return block_prefix_decode(codes, weight, ends)
+    def prefix_errors(
+        self, codes: SparseCodes, weight: Tensor, target: Float[Tensor, "batch columns"], ends: Sequence[int]
+    ) -> Float[Tensor, " prefixes"]:
+        """For each end: the squared distance from the target without the entries from there on."""
+        return (target[:, None] - block_prefix_decode(codes, weight, ends)).square().sum((0, 2))
 
     def apply_some(
         self, codes: Float[Tensor, "batch some"] | SparseCodes, weight: Tensor, features: Int[Tensor, " some"]

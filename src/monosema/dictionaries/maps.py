@@ -16,7 +16,7 @@ from monosema.kernels import (
     SparseCodes,
     decode_parts,
     is_dense,
-    prefix_decode,
+    prefix_errors,
     sparse_decode,
 )
 from monosema.kernels.rows import normalise_rows_, project_rows_, turned
@@ -56,10 +56,11 @@ class Map(Protocol):
         """The columns of `apply(x, weight, bias)` that belong to some features."""
         ...
 
-    def apply_prefixes(
-        self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
-    ) -> Float[Tensor, "batch prefixes columns"]:
-        """The product with the first `ends[0]` stored entries of each row, with the first `ends[1]`, and so on."""
+    def prefix_errors(
+        self, codes: SparseCodes, weight: Tensor, target: Float[Tensor, "batch columns"], ends: Sequence[int]
+    ) -> Float[Tensor, " prefixes"]:
+        """The squared distance from a target, summed over the batch, of the product with the first `ends[0]` stored
+        entries of each row, with the first `ends[1]`, and so on."""
         ...
 
     def apply_some(
@@ -146,11 +147,11 @@ class Dense:
         """`(x @ weight + bias)[:, features]`, from those columns alone."""
         return F.linear(x, weight.mT.index_select(0, features), bias.index_select(0, features))
 
-    def apply_prefixes(
-        self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
-    ) -> Float[Tensor, "batch prefixes columns"]:
-        """For each end: the product of codes without the entries from there on."""
-        return prefix_decode(codes, weight, ends)
+    def prefix_errors(
+        self, codes: SparseCodes, weight: Tensor, target: Float[Tensor, "batch columns"], ends: Sequence[int]
+    ) -> Float[Tensor, " prefixes"]:
+        """For each end: the squared distance from the target without the entries from there on."""
+        return prefix_errors(codes, weight, target, ends)
 
     def apply_some(
         self, codes: Float[Tensor, "batch some"] | SparseCodes, weight: Tensor, features: Tensor

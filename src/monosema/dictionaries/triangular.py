@@ -73,12 +73,12 @@ class Triangular:
             for start, end in zip(starts, ends, strict=True)
         )
 
-    def apply_prefixes(
-        self, codes: SparseCodes, weight: Tensor, ends: Sequence[int]
-    ) -> Float[Tensor, "batch prefixes columns"]:
-        """For each end: the product of codes without the entries from there on."""
+    def prefix_errors(
+        self, codes: SparseCodes, weight: Tensor, target: Float[Tensor, "batch columns"], ends: Sequence[int]
+    ) -> Float[Tensor, " prefixes"]:
+        """For each end: the squared distance from the target without the entries from there on."""
         prefixes = (SparseCodes(codes.indices[:, :end], codes.values[:, :end], codes.width) for end in ends)
-        return torch.stack([self.apply_sparse(prefix, weight) for prefix in prefixes], 1)
+        return torch.stack([(target - self.apply_sparse(prefix, weight)).square().sum() for prefix in prefixes])
 
     def apply_some(
         self, codes: Float[Tensor, "batch some"] | SparseCodes, weight: Tensor, features: Int[Tensor, " some"]

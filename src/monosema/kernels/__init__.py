@@ -7,7 +7,7 @@ from monosema.kernels.decode import decode_parts, is_dense, sparse_decode
 from monosema.kernels.encode import encode_above, encode_batch_topk, encode_topk
 from monosema.kernels.matching import matching_pursuit
 from monosema.kernels.parts import pieces
-from monosema.kernels.prefixes import prefix_decode
+from monosema.kernels.prefixes import prefix_decode, prefix_errors
 from monosema.kernels.pursuit import pursue, refit
 from monosema.kernels.search import where_true
 from monosema.kernels.topk import abs_topk, batch_topk, group_max, topk
@@ -32,6 +32,7 @@ __all__ = [
     "nonzero",
     "pieces",
     "prefix_decode",
+    "prefix_errors",
     "pursue",
     "refit",
     "sparse_decode",

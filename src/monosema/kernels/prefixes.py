@@ -1,12 +1,19 @@
-"""Sparse decodes of many prefixes of the same codes."""
+"""Sparse decodes of many prefixes of the same codes, and how far they are from what they should be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monosema.kernels.backend import on_gpu
 from monosema.kernels.codes import SparseCodes
+from monosema.kernels.spare import gradient_like
+
+PREFIXES = 2**17
+"""Numbers of all prefixes of some rows that are made at a time: several such tensors stay in a core's L2 cache."""
+GPU_PREFIXES = 2**26
+"""The same on a GPU: 256 MiB."""
 
 
 def prefix_decode(
@@ -40,10 +47,76 @@ class _PrefixDecode(torch.autograd.Function):
         used = ctx.ends[-1]
         # An entry is in every prefix that ends behind it, so its gradient is the sum over those.
         grad = grad_outputs[0].flip(1).cumsum(1).flip(1)
-        prefix_of = torch.searchsorted(torch.tensor(ctx.ends), torch.arange(used), right=True).to(grad.device)
-        grad = grad[:, prefix_of]
+        grad = grad[:, _prefix_of(ctx.ends, grad.device)]
         grad_values = torch.zeros_like(values)
         grad_values[:, :used] = (grad * weight[indices[:, :used]]).sum(-1)
         added = (grad * values[:, :used, None].to(grad.dtype)).flatten(0, 1)
         grad_weight = torch.zeros_like(weight).index_add_(0, indices[:, :used].flatten(), added)
         return None, grad_values, grad_weight, None
+
+
+def prefix_errors(
+    codes: SparseCodes, weight: Float[Tensor, "width d"], target: Float[Tensor, "batch d"], ends: Sequence[int]
+) -> Float[Tensor, " prefixes"]:
+    """The squared distance of each prefix from a target, summed over the batch; `prefix_decode` says what prefixes are.
+
+    Dense equivalent, in values and gradients, with `prefixes = prefix_decode(codes, weight, ends)`:
+    `(target[:, None] - prefixes).square().sum((0, 2))`.
+    All prefixes of some rows are made at a time, and again for the gradients, so that nothing as large as
+    `batch · prefixes · d` is held.
+    """
+    return _PrefixErrors.apply(codes.indices, codes.values, weight, target, tuple(ends))
+
+
+class _PrefixErrors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, indices: Tensor, values: Tensor, weight: Tensor, target: Tensor, ends: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(indices, values, weight, target)
+        ctx.ends = ends
+        sums = weight.new_zeros(len(ends))
+        for piece in _some_rows(target, ends):
+            _, rest = _rest(indices[piece], values[piece], weight, target[piece], ends)
+            sums += rest.square_().sum((0, 2))
+        return sums
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor):
+        indices, values, weight, target = ctx.saved_tensors
+        used, factors = ctx.ends[-1], -2 * grad_outputs[0][:, None]
+        grad_values, grad_target = torch.zeros_like(values), torch.empty_like(target)
+        grad_weight = gradient_like(weight).zero_()
+        prefix_of = None if len(ctx.ends) == used else _prefix_of(ctx.ends, weight.device)
+        for piece in _some_rows(target, ctx.ends):
+            rows, grad = _rest(indices[piece], values[piece], weight, target[piece], ctx.ends)
+            grad *= factors  # that of each prefix
+            total = grad.sum(1)
+            grad_target[piece] = -total
+            # An entry is in every prefix that ends behind it, so its gradient is the sum over those.
+            behind = grad.cumsum(1).neg_().add_(grad).add_(total[:, None])
+            behind = behind if prefix_of is None else behind[:, prefix_of]
+            grad_values[piece, :used] = torch.mul(rows, behind, out=rows).sum(-1).to(values.dtype)
+            behind *= values[piece, :used, None].to(weight.dtype)
+            grad_weight.index_add_(0, indices[piece, :used].flatten(), behind.flatten(0, 1))
+        return None, grad_values, grad_weight, grad_target, None
+
+
+def _some_rows(target: Float[Tensor, "batch d"], ends: tuple[int, ...]) -> Iterator[slice]:
+    numbers = GPU_PREFIXES if on_gpu(target) else PREFIXES
+    size = max(numbers // max(ends[-1] * target.shape[1], 1), 1)
+    return (slice(start, start + size) for start in range(0, len(target), size))
+
+
+def _rest(
+    indices: Tensor, values: Tensor, weight: Tensor, target: Tensor, ends: tuple[int, ...]
+) -> tuple[Float[Tensor, "rows used d"], Float[Tensor, "rows prefixes d"]]:
+    """The weight's rows of the entries, and what each prefix leaves of the target."""
+    used = ends[-1]
+    rows = weight.index_select(0, indices[:, :used].flatten()).view(len(indices), used, -1)
+    prefixes = (rows * values[:, :used, None].to(weight.dtype)).cumsum_(1)
+    prefixes = prefixes if len(ends) == used else prefixes[:, [end - 1 for end in ends]]
+    return rows, prefixes.neg_().add_(target[:, None])
+
+
+def _prefix_of(ends: tuple[int, ...], device: torch.device) -> Tensor:
+    """The first prefix that each entry is in."""
+    return torch.searchsorted(torch.tensor(ends), torch.arange(ends[-1]), right=True).to(device)

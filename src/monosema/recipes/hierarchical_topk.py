@@ -45,7 +45,6 @@ class HierarchicalTopKRecipe(TopKFamily):
         assert isinstance(batch.codes, SparseCodes)
         stored = batch.codes.indices.shape[1]
         ends = (*self.budgets[:-1], stored) if self.budgets else tuple(range(1, stored + 1))
-        prefixes = batch.dictionary.decoder.apply_prefixes(batch.codes, batch.dictionary.W_dec, ends)
-        rest = (batch.y - batch.dictionary.decode_nothing(batch.x))[:, None] - prefixes
-        by_budget = batch.mean(rest.float().square().sum((0, 2)))
+        dictionary, target = batch.dictionary, batch.y - batch.dictionary.decode_nothing(batch.x)
+        by_budget = batch.mean(dictionary.decoder.prefix_errors(batch.codes, dictionary.W_dec, target, ends))
         return {"error": Term(0.0, by_budget[-1]), "budgets": Term(1.0, by_budget.mean())}
