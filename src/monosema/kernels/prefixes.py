@@ -37,21 +37,14 @@ class _PrefixDecode(torch.autograd.Function):
     def forward(ctx, indices: Tensor, values: Tensor, weight: Tensor, ends: tuple[int, ...]) -> Tensor:
         ctx.save_for_backward(indices, values, weight)
         ctx.ends = ends
-        used = ends[-1]
-        rows = weight[indices[:, :used]] * values[:, :used, None].to(weight.dtype)
-        return rows.cumsum_(1)[:, [end - 1 for end in ends]]
+        return _prefixes(indices, values, weight, ends)[1]
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         indices, values, weight = ctx.saved_tensors
-        used = ctx.ends[-1]
-        # An entry is in every prefix that ends behind it, so its gradient is the sum over those.
-        grad = grad_outputs[0].flip(1).cumsum(1).flip(1)
-        grad = grad[:, _prefix_of(ctx.ends, grad.device)]
-        grad_values = torch.zeros_like(values)
-        grad_values[:, :used] = (grad * weight[indices[:, :used]]).sum(-1)
-        added = (grad * values[:, :used, None].to(grad.dtype)).flatten(0, 1)
-        grad_weight = torch.zeros_like(weight).index_add_(0, indices[:, :used].flatten(), added)
+        grad_values, grad_weight = torch.zeros_like(values), gradient_like(weight).zero_()
+        rows = _rows(indices, weight, ctx.ends)
+        _pass_on_(grad_outputs[0], rows, indices, values, ctx.ends, grad_values, grad_weight)
         return None, grad_values, grad_weight, None
 
 
@@ -75,28 +68,21 @@ class _PrefixErrors(torch.autograd.Function):
         ctx.ends = ends
         sums = weight.new_zeros(len(ends))
         for piece in _some_rows(target, ends):
-            _, rest = _rest(indices[piece], values[piece], weight, target[piece], ends)
-            sums += rest.square_().sum((0, 2))
+            _, prefixes = _prefixes(indices[piece], values[piece], weight, ends)
+            sums += prefixes.sub_(target[piece, None]).square_().sum((0, 2))
         return sums
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         indices, values, weight, target = ctx.saved_tensors
-        used, factors = ctx.ends[-1], -2 * grad_outputs[0][:, None]
+        factors = 2 * grad_outputs[0][:, None]
         grad_values, grad_target = torch.zeros_like(values), torch.empty_like(target)
         grad_weight = gradient_like(weight).zero_()
-        prefix_of = None if len(ctx.ends) == used else _prefix_of(ctx.ends, weight.device)
         for piece in _some_rows(target, ctx.ends):
-            rows, grad = _rest(indices[piece], values[piece], weight, target[piece], ctx.ends)
-            grad *= factors  # that of each prefix
-            total = grad.sum(1)
-            grad_target[piece] = -total
-            # An entry is in every prefix that ends behind it, so its gradient is the sum over those.
-            behind = grad.cumsum(1).neg_().add_(grad).add_(total[:, None])
-            behind = behind if prefix_of is None else behind[:, prefix_of]
-            grad_values[piece, :used] = torch.mul(rows, behind, out=rows).sum(-1).to(values.dtype)
-            behind *= values[piece, :used, None].to(weight.dtype)
-            grad_weight.index_add_(0, indices[piece, :used].flatten(), behind.flatten(0, 1))
+            rows, prefixes = _prefixes(indices[piece], values[piece], weight, ctx.ends)
+            grad = prefixes.sub_(target[piece, None]).mul_(factors)
+            grad_target[piece] = -grad.sum(1)
+            _pass_on_(grad, rows, indices[piece], values[piece], ctx.ends, grad_values[piece], grad_weight)
         return None, grad_values, grad_weight, grad_target, None
 
 
@@ -106,17 +92,36 @@ def _some_rows(target: Float[Tensor, "batch d"], ends: tuple[int, ...]) -> Itera
     return (slice(start, start + size) for start in range(0, len(target), size))
 
 
-def _rest(
-    indices: Tensor, values: Tensor, weight: Tensor, target: Tensor, ends: tuple[int, ...]
+def _rows(indices: Tensor, weight: Tensor, ends: tuple[int, ...]) -> Float[Tensor, "rows used d"]:
+    """The weight's rows of the entries that are in a prefix."""
+    return weight.index_select(0, indices[:, : ends[-1]].flatten()).view(len(indices), ends[-1], -1)
+
+
+def _prefixes(
+    indices: Tensor, values: Tensor, weight: Tensor, ends: tuple[int, ...]
 ) -> tuple[Float[Tensor, "rows used d"], Float[Tensor, "rows prefixes d"]]:
-    """The weight's rows of the entries, and what each prefix leaves of the target."""
-    used = ends[-1]
-    rows = weight.index_select(0, indices[:, :used].flatten()).view(len(indices), used, -1)
+    """The weight's rows of the entries, and their sums up to each end."""
+    rows, used = _rows(indices, weight, ends), ends[-1]
     prefixes = (rows * values[:, :used, None].to(weight.dtype)).cumsum_(1)
-    prefixes = prefixes if len(ends) == used else prefixes[:, [end - 1 for end in ends]]
-    return rows, prefixes.neg_().add_(target[:, None])
+    return rows, prefixes if len(ends) == used else prefixes[:, [end - 1 for end in ends]]
 
 
-def _prefix_of(ends: tuple[int, ...], device: torch.device) -> Tensor:
-    """The first prefix that each entry is in."""
-    return torch.searchsorted(torch.tensor(ends), torch.arange(ends[-1]), right=True).to(device)
+def _pass_on_(
+    grad: Float[Tensor, "rows prefixes d"],
+    rows: Float[Tensor, "rows used d"],
+    indices: Tensor,
+    values: Tensor,
+    ends: tuple[int, ...],
+    grad_values: Tensor,
+    grad_weight: Tensor,
+) -> None:
+    """From the gradient of prefixes writes that of the values, and adds to that of the weight; overwrites `rows`."""
+    used = ends[-1]
+    # An entry is in every prefix that ends behind it, so its gradient is the sum over those.
+    behind = grad.cumsum(1).neg_().add_(grad).add_(grad.sum(1, keepdim=True))
+    if len(ends) < used:
+        first = torch.searchsorted(torch.tensor(ends), torch.arange(used), right=True)
+        behind = behind[:, first.to(grad.device)]
+    grad_values[:, :used] = torch.mul(rows, behind, out=rows).sum(-1)
+    behind *= values[:, :used, None].to(grad.dtype)
+    grad_weight.index_add_(0, indices[:, :used].flatten(), behind.flatten(0, 1))
