@@ -3,7 +3,8 @@
     python benchmarks/gpu_step.py [--recipe topk] [--d 2304] [--width 65536] [--k 64] [--batch 8192] [--json]
 
 `warmup` steps come first. The step is timed without the profiler, `repeats` times, then profiled for five steps;
-operations by name, the longest first, as PyTorch's profiler counts their time on the device.
+operations by name, the longest first, as PyTorch's profiler counts their time on the device. `--first 40` instead times
+each of the first steps, waiting for the device, with its L0 and the share of entries that it stored.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import torch
 from gpu_kernels import arguments
 from harvest import measured_on
 from step_worker import rows
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 import monosema as ms
@@ -38,12 +40,16 @@ def milliseconds(work: Callable[[int], object], repeats: int) -> float:
     return 1e3 * (time.perf_counter() - start) / repeats
 
 
-def measure(recipe: str, d: int, width: int, k: int, batch: int, warmup: int, repeats: int) -> dict[str, object]:
+def measure(
+    recipe: str, d: int, width: int, k: int, batch: int, warmup: int, repeats: int, first: int
+) -> dict[str, object]:
     pool = rows({"d": d, "batch": batch, "device": "cuda"})
     protocol = recipes[recipe]
     knob: dict[str, Any] = {"k" if "k" in {field.name for field in dataclasses.fields(protocol)} else "target_l0": k}
     spec, sample = ms.Spec.autoencoder("x", d, width), {"x": pool[0][:4096]}
     learner = ms.Learner(spec, protocol(**knob), sample, steps=STEPS, batch_size=batch, device="cuda", autocast=True)
+    if first:
+        return {"steps": [_one(learner, pool[number % len(pool)]) for number in range(first)]}
     for number in range(warmup):
         learner.step({"x": pool[number % len(pool)]})
     step = milliseconds(lambda number: learner.step({"x": pool[number % len(pool)]}), repeats)
@@ -65,11 +71,31 @@ def measure(recipe: str, d: int, width: int, k: int, batch: int, warmup: int, re
     }
 
 
+def _one(learner: ms.Learner, x: Tensor) -> dict[str, float]:
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    l0 = learner.step({"x": x})["l0"]
+    torch.cuda.synchronize()
+    taken = 1e3 * (time.perf_counter() - start)
+    return {
+        "milliseconds": round(taken, 1),
+        "l0": round(l0),
+        "stored": round((learner.stored or 0) / len(learner.dictionary.b_enc), 4),
+    }
+
+
 def main() -> None:
-    settings, as_json = arguments(__doc__, recipe="topk", d=2304, width=65_536, k=64, batch=8192, warmup=0, repeats=20)
+    settings, as_json = arguments(
+        __doc__, recipe="topk", d=2304, width=65_536, k=64, batch=8192, warmup=0, repeats=20, first=0
+    )
     found = measure(**settings)
     if as_json:
         print(json.dumps(measured_on("cuda") | settings | found, indent=2, ensure_ascii=False))
+        return
+    if settings["first"]:
+        assert isinstance(found["steps"], list)
+        for number, one in enumerate(found["steps"]):
+            print(f"{number:5}" + "".join(f"{name:>14} {figure:8}" for name, figure in one.items()))
         return
     print(f"step {found['step']} ms, product {found['product']} ms, L0 {found['l0']}, {found['peak_gib']} GiB")
     assert isinstance(found["operations"], dict)

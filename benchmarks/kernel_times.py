@@ -21,7 +21,7 @@ from torch import Tensor
 
 from monosema.dictionaries import step_kernels
 from monosema.dictionaries.entry_steps import active_at, jump_at
-from monosema.kernels import encode_topk, sparse_decode
+from monosema.kernels import SparseCodes, encode_topk, prefix_decode, prefix_errors, sparse_decode
 from monosema.kernels.entries import _take_rows, products_at, transposed, weighted_sums
 from monosema.kernels.search import FAN, entries_above_zero, largest_of_rows, ordered
 
@@ -70,6 +70,7 @@ def sides(d: int, width: int, k: int, batch: int) -> dict[str, Callable[[], obje
         **searches((low_x @ low_encoder)[:512], k),
         **near(low_x @ low_encoder),
         **passes(decoder),
+        **prefixes(codes, decoder, x),
     }
 
 
@@ -139,6 +140,20 @@ def near(pre: Tensor) -> dict[str, Callable[[], object]]:
         "near: taken row by row": lambda: _take_rows(pre, columns, offsets.tolist(), torch.empty_like(codes)),
         "near: not zero, of integers": lambda: np.flatnonzero(ordered(codes).numpy() << 1),
         "near: not zero, of truth values": lambda: np.flatnonzero(ordered(codes).numpy() << 1 != 0),
+    }
+
+
+def prefixes(codes: SparseCodes, decoder: Tensor, target: Tensor) -> dict[str, Callable[[], object]]:
+    """The errors of every prefix of 512 rows, as `hierarchical_topk` has them, and their gradients."""
+    few = SparseCodes(codes.indices[:512], codes.values[:512].detach().requires_grad_(), codes.width)
+    weight, target, ends = decoder.clone().requires_grad_(), target[:512], range(1, codes.indices.shape[1] + 1)
+
+    def at_once() -> None:
+        (target[:, None] - prefix_decode(few, weight, ends)).square().sum().backward()
+
+    return {
+        "prefixes: all at once": at_once,
+        "prefixes: some rows at a time": lambda: prefix_errors(few, weight, target, ends).sum().backward(),
     }
 
 

@@ -29,3 +29,7 @@ def test_a_small_step_takes_as_long_as_its_operations_are_queued():
     fast: Hardware = hardware("h100")
     assert step_seconds(small, 4096, fast) == QUEUEING
     assert step_seconds(small, 4096, replace(fast, gpu=False)) < QUEUEING
+
+
+def test_a_step_on_an_h200_is_predicted_within_a_tenth_of_what_was_measured():
+    assert step_seconds(LARGE, 8192, hardware("h200")) == pytest.approx(13.1e-3, rel=0.1)
