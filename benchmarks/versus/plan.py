@@ -59,29 +59,18 @@ def sweep(trainer: Trainer) -> list[Cell]:
     return [Cell("lr", trainer, FIRST, lr, TARGET) for lr in trainer.rates]
 
 
-def wanted(trainer: Trainer, results: Results, rates: Sequence[float | None] | None = None) -> list[Cell]:
-    """The sweep from the middle outwards; a rate is left out once the next higher one is known to do worse than one
-    higher still, or where `rates` are given that do not hold it."""
-    cells = {cell.lr: cell for cell in sweep(trainer)}
+def wanted(trainer: Trainer, rates: Sequence[float | None] | None = None) -> list[Cell]:
+    """The sweep from the middle outwards, as the middle rates explain the most; `rates`: these of it alone."""
     lowest, low, middle, high = LEARNING_RATES
-
-    def rises(below: float, above: float) -> bool:
-        first, second = (results.best_try(cells[lr].id) for lr in (below, above))
-        return bool(first and second and comparable(first) < comparable(second))
-
-    found = [middle, high, None if None in cells else trainer.default_lr]
-    if not rises(middle, high):
-        found.append(low)
-        if not rises(low, middle):
-            found.append(lowest)
-    done = [lr for lr in cells if results.best_try(cells[lr].id)]
-    return [cells[lr] for lr in dict.fromkeys([*found, *done]) if rates is None or lr in rates]
+    cells = {cell.lr: cell for cell in sweep(trainer)}
+    order = dict.fromkeys((middle, high, low, lowest, *cells))
+    return [cells[lr] for lr in order if rates is None or lr in rates]
 
 
 def plan(trainers: Sequence[Trainer], results: Results, rates: Sequence[float | None] | None = None) -> Iterator[Cell]:
     """All cells, the most important first; those at the best learning rate come once it is known."""
     for trainer in trainers:
-        yield from wanted(trainer, results, rates)
+        yield from wanted(trainer, rates)
         if trainer.name in PRECISION:
             yield Cell("precision", trainer, FIRST, PRECISION[trainer.name], TARGET)
         if trainer.name in TWICE:
@@ -95,7 +84,7 @@ def plan(trainers: Sequence[Trainer], results: Results, rates: Sequence[float | 
 
 def swept(trainer: Trainer, results: Results, rates: Sequence[float | None] | None = None) -> bool:
     """Whether every learning rate that is wanted has been tried."""
-    return all(results.tries(cell.id) or results.failed(cell.id) for cell in wanted(trainer, results, rates))
+    return all(results.tries(cell.id) or results.failed(cell.id) for cell in wanted(trainer, rates))
 
 
 def best_cell(trainer: Trainer, results: Results) -> Cell | None:
