@@ -1,12 +1,14 @@
-"""Sweeps of our own recipes: of the learning rate, from which `lr: auto` is fitted, and of options, one at a time.
+"""Sweeps of our own recipes: of the learning rate, from which `lr: auto` is fitted, of options, one at a time, and of
+the length of a run.
 
     python benchmarks/sweep.py rates [--only topk] [--report]
     python benchmarks/sweep.py options [--report]
+    python benchmarks/sweep.py lengths [--report]
 
 Every run trains one dictionary on activations of the embedded model (`resid_post.2`), read once into a file, and is
 measured on held-out rows. A run is one line of the results, and a run that has its line is skipped: stop it at any
 time and start it again. `--report` trains nothing. `rates` prints the sweeps and what `auto` loses against the best of
-each; `options` what each option changes.
+each; `options` what each option changes; `lengths` what each recipe explains.
 """
 
 import argparse
@@ -37,6 +39,7 @@ HIGH, LOW = (1.5e-3, 3e-3, 6e-3, 1.2e-2), (3e-4, 1e-3, 3e-3, 9e-3)
 LONG = (6e-3, 1.2e-2, 2.4e-2)
 RATES = {"entropy": LOW, "jumprelu_tanh": LOW}
 """The rates of a sweep; `HIGH` where nothing is said."""
+LENGTHS = (100_000, 250_000, 500_000, 1_000_000, 2_000_000, 8_000_000)
 OPTIMISERS = {"muon": (5e-3, 2e-2, 5e-2), "signum": (1e-4, 3e-4, 1e-3), "schedule_free": (3e-3, 6e-3, 1.2e-2)}
 PLAIN = {"basis": "given", "encoder_scale": 1.0, "encoder_lr": 1.0, "lr_warmup": 0.02}
 """What `topk` is in the paper where its defaults differ here, but for the learning rate."""
@@ -134,7 +137,16 @@ def options() -> Iterator[Run]:
     yield from (Run(name, lr, passes=2) for name, lr in (("topk", 6e-3), ("gated", 5e-3), ("batch_topk", 6e-3)))
 
 
-PLANS = {"rates": rates, "options": options}
+def lengths() -> Iterator[Run]:
+    """The recipes that explain the most, at the rate that `auto` chooses, in shorter and longer runs and a wide one."""
+    for tokens, width in (*((tokens, 4096) for tokens in LENGTHS), (2_000_000, 16_384)):
+        for name in ("topk", "batch_topk", "jumprelu", "gated"):
+            rate = auto_lr(recipes[name].fit, "adam", width, tokens // Run.batch, Run.batch)
+            sparsity = {"k": 32} if "topk" in name else {"target_l0": 32.0}
+            yield Run(name, rate, tokens, width, options=sparsity)
+
+
+PLANS = {"rates": rates, "options": options, "lengths": lengths}
 
 
 def read_activations(path: Path) -> None:
@@ -233,6 +245,17 @@ def show_options(lines: list[dict[str, Any]]) -> None:
         print(f"{line['fve']:>7.4f}{ratio:>9.3f}{line['alive']:>7.2f}{line['cpu_seconds']:>9.0f}   {about}")
 
 
+def show_lengths(lines: list[dict[str, Any]]) -> None:
+    """The runs as a table."""
+    print(f"{'tokens':>10}{'width':>7}{'FVE':>8}{'L0':>7}{'alive':>7}{'seconds':>9}   recipe")
+    for line in sorted(lines, key=lambda line: (line["width"], line["tokens"])):
+        figures = f"{line['fve']:>8.4f}{line['l0']:>7.1f}{line['alive']:>7.2f}{line['cpu_seconds']:>9.0f}"
+        print(f"{line['tokens']:>10,}{line['width']:>7}{figures}   {line['recipe']}")
+
+
+SHOW = {"rates": show_rates, "options": show_options, "lengths": show_lengths}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", choices=PLANS)
@@ -262,7 +285,7 @@ def main() -> None:
     if settings.json:
         print(json.dumps(sweeps(lines) if settings.plan == "rates" else lines, indent=2))
     else:
-        (show_rates if settings.plan == "rates" else show_options)(lines)
+        SHOW[settings.plan](lines)
 
 
 if __name__ == "__main__":
