@@ -131,6 +131,11 @@ def test_an_option_of_another_recipe_is_refused(with_vectors: Refusal):
     line = with_vectors(recipe="jumprelu", k=4)
     assert "--k with recipe jumprelu" in line
     assert "target_l0" in line
+    assert "what takes --k: --recipe batch_topk, hierarchical_topk, matryoshka, topk" in line
+
+
+def test_options_that_no_recipe_has_all_of_are_refused_without_advice(with_vectors: Refusal):
+    assert with_vectors(k=4, step_kernel="gaussian", decoder_norm=1).count("--recipe") == 0
 
 
 def test_a_hyper_parameter_that_none_of_several_recipes_has_is_refused(refusal: Refusal, vectors: Path):
@@ -146,7 +151,7 @@ def test_an_option_without_its_values_is_refused(refusal: Refusal, vectors: Path
 
 def test_a_value_that_is_there_twice_is_refused(refusal: Refusal, vectors: Path):
     typed = ("--activations", vectors, "--site", "activations")
-    assert "recipe.k holds 4 twice" in refusal("--k", 4, 8, 4, *typed)
+    assert "recipe.target_l0 holds 4.0 twice" in refusal("--target-l0", 4, 8, 4, *typed)
 
 
 def test_a_value_that_only_another_recipe_takes_is_refused(
@@ -163,7 +168,7 @@ def test_a_value_that_only_another_recipe_takes_is_refused(
 
 
 def test_a_hyper_parameter_out_of_range_is_refused(with_vectors: Refusal):
-    assert "lr = -1.0 for recipe topk" in with_vectors(lr=-1)
+    assert "lr = -1.0 for recipe topk" in with_vectors(recipe="topk", lr=-1)
 
 
 def test_a_run_without_a_site_is_refused(refusal: Refusal, vectors: Path):

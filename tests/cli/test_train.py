@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from monosema.activations import Keep
-from monosema.cli.arguments import changed, field_docs
+from monosema.cli.arguments import DEFAULT_RECIPE, changed, field_docs
 from monosema.cli.main import main
 from monosema.config import load_yaml
 from monosema.formats import load
@@ -129,10 +129,20 @@ def test_options_with_several_values_are_a_grid(monosema: Command, tmp_path: Pat
 
 
 def test_one_value_each_is_one_dictionary_of_the_name_that_was_typed(monosema: Command, vectors: Path, tmp_path: Path):
-    typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64, name="mine", k=4)
+    typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64, name="mine")
     assert monosema("train", *typed, "--skip").status == 0
     (only,) = written(tmp_path / "out").dictionaries
     assert (only.name, only.skip) == ("mine", True)
+
+
+def test_where_no_recipe_is_named_it_is_the_default_and_the_help_names_it(
+    monosema: Command, vectors: Path, tmp_path: Path, train_help: str
+):
+    typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64)
+    assert monosema("train", *typed, "--target-l0", 8).status == 0
+    (only,) = written(tmp_path / "out").dictionaries
+    assert only.recipe == recipe(DEFAULT_RECIPE, target_l0=8.0, lr=only.recipe.lr)
+    assert squeezed(f"(default: {DEFAULT_RECIPE})") in squeezed(train_help)
 
 
 def test_of_a_part_only_what_was_typed_is_changed():

@@ -23,6 +23,10 @@ from monosema.runs.terminal import print_result
 T = TypeVar("T")
 Configuration = TypeVar("Configuration", bound=ReadConfig)
 
+DEFAULT_RECIPE = "jumprelu"
+"""The recipe where none is named: it explains the most at every sparsity, in runs that are long enough
+(docs/quality.md)."""
+
 
 def parse(options: type[T], arguments: list[str], command: str) -> T:
     """The options of a command, as its dataclass describes them; `--help` and mistakes end the program here."""
@@ -144,7 +148,8 @@ def recipe_parameters() -> dict[str, Option]:
 def recipe_group() -> type:
     """The names of recipes, and the hyper-parameters of every one."""
     about = f"Training protocol: {', '.join(sorted(recipes))}."
-    names = {"recipe": Option(tuple[str, ...], about, ("topk",), "(default: topk)", "NAME ...")}
+    default, hint = (DEFAULT_RECIPE,), f"(default: {DEFAULT_RECIPE})"
+    names = {"recipe": Option(tuple[str, ...], about, default, hint, "NAME ...")}
     return group("How they learn; each recipe takes the options that it has.", names | recipe_parameters())
 
 
@@ -159,9 +164,11 @@ def typed_recipes(options: Mapping[str, Any], names: set[str]) -> dict[str, Any]
     chosen = [recipes[name] for name in typed_value("recipe", options["recipe"])]
     own = {f.name for recipe in chosen for f in fields(recipe)}
     if foreign := typed.keys() - own:
+        takes = [name for name, recipe in sorted(recipes.items()) if foreign <= {f.name for f in fields(recipe)}]
         raise InputError(
             f"{shown(foreign)} with recipe {', '.join(recipe.name for recipe in chosen)}",
             expected=f"its own: {', '.join(sorted(own))}",
+            hint=f"what takes {shown(foreign)}: --recipe {', '.join(takes)}" if takes else None,
         )
     return {"name": [recipe.name for recipe in chosen], **typed}
 
