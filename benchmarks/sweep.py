@@ -138,12 +138,19 @@ def options() -> Iterator[Run]:
 
 
 def lengths() -> Iterator[Run]:
-    """The recipes that explain the most, at the rate that `auto` chooses, in shorter and longer runs and a wide one."""
-    for tokens, width in (*((tokens, 4096) for tokens in LENGTHS), (2_000_000, 16_384)):
-        for name in ("topk", "batch_topk", "jumprelu", "gated"):
-            rate = auto_lr(recipes[name].fit, "adam", width, tokens // Run.batch, Run.batch)
-            sparsity = {"k": 32} if "topk" in name else {"target_l0": 32.0}
-            yield Run(name, rate, tokens, width, options=sparsity)
+    """The recipes that explain the most, at the rate that `auto` chooses, in shorter and longer runs and a wide one;
+    and what else `jumprelu` might need there."""
+
+    def run(name: str, tokens: int, width: int = 4096, **options: float) -> Run:
+        rate = auto_lr(recipes[name].fit, "adam", width, tokens // Run.batch, Run.batch)
+        sparsity = {"k": 32} if "topk" in name else {"target_l0": 32.0}
+        return Run(name, rate, tokens, width, options=sparsity | options)
+
+    for name in ("topk", "batch_topk", "jumprelu"):
+        yield from (run(name, tokens) for tokens in LENGTHS)
+        yield run(name, 1_000_000, 16_384)
+    yield from (run("jumprelu", tokens, start_share=0.1) for tokens in (250_000, 500_000))
+    yield run("jumprelu", 8_000_000, aux=1 / 32)
 
 
 PLANS = {"rates": rates, "options": options, "lengths": lengths}
@@ -250,7 +257,8 @@ def show_lengths(lines: list[dict[str, Any]]) -> None:
     print(f"{'tokens':>10}{'width':>7}{'FVE':>8}{'L0':>7}{'alive':>7}{'seconds':>9}   recipe")
     for line in sorted(lines, key=lambda line: (line["width"], line["tokens"])):
         figures = f"{line['fve']:>8.4f}{line['l0']:>7.1f}{line['alive']:>7.2f}{line['cpu_seconds']:>9.0f}"
-        print(f"{line['tokens']:>10,}{line['width']:>7}{figures}   {line['recipe']}")
+        about = ", ".join(f"{name} {value:g}" for name, value in line["options"].items())
+        print(f"{line['tokens']:>10,}{line['width']:>7}{figures}   {line['recipe']}, {about}")
 
 
 SHOW = {"rates": show_rates, "options": show_options, "lengths": show_lengths}

@@ -151,7 +151,7 @@ def test_an_option_without_its_values_is_refused(refusal: Refusal, vectors: Path
 
 def test_a_value_that_is_there_twice_is_refused(refusal: Refusal, vectors: Path):
     typed = ("--activations", vectors, "--site", "activations")
-    assert "recipe.target_l0 holds 4.0 twice" in refusal("--target-l0", 4, 8, 4, *typed)
+    assert "recipe.k holds 4 twice" in refusal("--k", 4, 8, 4, *typed)
 
 
 def test_a_value_that_only_another_recipe_takes_is_refused(

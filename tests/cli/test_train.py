@@ -139,9 +139,9 @@ def test_where_no_recipe_is_named_it_is_the_default_and_the_help_names_it(
     monosema: Command, vectors: Path, tmp_path: Path, train_help: str
 ):
     typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64)
-    assert monosema("train", *typed, "--target-l0", 8).status == 0
+    assert monosema("train", *typed, "--k", 8).status == 0
     (only,) = written(tmp_path / "out").dictionaries
-    assert only.recipe == recipe(DEFAULT_RECIPE, target_l0=8.0, lr=only.recipe.lr)
+    assert only.recipe == recipe(DEFAULT_RECIPE, k=8, lr=only.recipe.lr)
     assert squeezed(f"(default: {DEFAULT_RECIPE})") in squeezed(train_help)
 
 

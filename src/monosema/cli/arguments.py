@@ -23,9 +23,8 @@ from monosema.runs.terminal import print_result
 T = TypeVar("T")
 Configuration = TypeVar("Configuration", bound=ReadConfig)
 
-DEFAULT_RECIPE = "jumprelu"
-"""The recipe where none is named: it explains the most at every sparsity, in runs that are long enough
-(docs/quality.md)."""
+DEFAULT_RECIPE = "batch_topk"
+"""The recipe where none is named: among the best at 32 active features in runs of any length (docs/quality.md)."""
 
 
 def parse(options: type[T], arguments: list[str], command: str) -> T:
