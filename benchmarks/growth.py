@@ -1,6 +1,7 @@
 """How the time of a training step and its memory grow with width, k, batch size and the number of dictionaries.
 
     python benchmarks/growth.py [--only width k] [--repeats 5] [--processor] [--plot docs/images/growth.png] [--json]
+    python benchmarks/growth.py --device cuda    # with the memory of the GPU
 
 TopK dictionaries at d = 512 in bfloat16. One size changes at a time, from width 16,384, k = 32, batch 4,096 and one
 dictionary; each is measured in a process of its own. What the arithmetic says: the encoder's product grows with all but
@@ -16,12 +17,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from harvest import machine
+from harvest import measured_on
+
+import monosema as ms
+from monosema.device import keep_freed_memory
+from monosema.recipes import recipes
 
 D = 512
 BASE = {"width": 16_384, "k": 32, "batch": 4096, "dictionaries": 1}
@@ -34,18 +38,10 @@ SIZES = {
 WARMUP = 3
 
 
-def one(sizes: dict[str, int], repeats: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Median time of a step of all dictionaries on one batch, of the product alone, and peak memory."""
-    import monosema as ms
-    from monosema.device import keep_freed_memory
-    from monosema.recipes import recipes
-
-    keep_freed_memory()  # as `train` does
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(sizes["batch"], 2 * D, generator=generator).relu() @ torch.randn(2 * D, D, generator=generator)
-    weight, low = torch.randn(D, sizes["width"], generator=generator).bfloat16(), x.bfloat16()
+def learners(sizes: dict[str, int], x: torch.Tensor) -> list[ms.Learner]:
+    """As many as there are to be dictionaries."""
     recipe: dict[str, Any] = {"k": sizes["k"]}
-    learners = [
+    return [
         ms.Learner(
             ms.Spec.autoencoder("x", D, sizes["width"]),
             recipes["topk"](**recipe),
@@ -53,33 +49,50 @@ def one(sizes: dict[str, int], repeats: int, clock: Callable[[], float]) -> dict
             steps=1000,
             batch_size=len(x),
             seed=seed,
+            device=str(x.device),
             autocast=True,
         )
         for seed in range(sizes["dictionaries"])
     ]
-    steps, products = [], []
-    for _ in range(WARMUP + repeats):
-        start = clock()
-        for learner in learners:
-            learner.step({"x": x})
-        steps.append(clock() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    for _ in range(WARMUP + repeats):
-        start = clock()
-        torch.mm(low, weight)
-        products.append(clock() - start)
-    milliseconds, product = (1e3 * statistics.median(found[WARMUP:]) for found in (steps, products))
+
+
+def one(sizes: dict[str, int], repeats: int, processor: bool, device: str) -> dict[str, float]:
+    """Median time of a step of all dictionaries on one batch, of the product alone, and peak memory."""
+    keep_freed_memory()  # as `train` does
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(sizes["batch"], 2 * D, generator=generator).relu() @ torch.randn(2 * D, D, generator=generator)
+    weight = torch.randn(D, sizes["width"], generator=generator).bfloat16().to(device)
+    x = x.to(device)
+    low, all_learners = x.bfloat16(), learners(sizes, x)
+    on_gpu = torch.device(device).type == "cuda"
+
+    def milliseconds(work: Callable[[], object]) -> float:
+        """Of one call, when the device has done its part: the median."""
+        clock = time.process_time if processor else time.perf_counter
+        found = []
+        for _ in range(WARMUP + repeats):
+            start = clock()
+            work()
+            if on_gpu:
+                torch.cuda.synchronize(device)
+            found.append(1e3 * (clock() - start))
+        return statistics.median(found[WARMUP:])
+
+    step = milliseconds(lambda: [learner.step({"x": x}) for learner in all_learners])
+    of_process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = torch.cuda.max_memory_allocated(device) / 2**30 if on_gpu else of_process
+    product = milliseconds(lambda: torch.mm(low, weight))
     return {
-        "milliseconds": round(milliseconds, 1),
-        "tokens_per_second": round(1e3 * len(x) / milliseconds),
-        "over_the_products": round(milliseconds / (product * sizes["dictionaries"]), 2),
+        "milliseconds": round(step, 1),
+        "tokens_per_second": round(1e3 * len(x) / step),
+        "over_the_products": round(step / (product * sizes["dictionaries"]), 2),
         "peak_gib": round(peak, 2),
     }
 
 
-def elsewhere(sizes: dict[str, int], repeats: int, processor: bool) -> dict[str, float]:
+def elsewhere(sizes: dict[str, int], repeats: int, processor: bool, device: str) -> dict[str, float]:
     """`one`, in a new process, whose peak memory is its own."""
-    command = [sys.executable, __file__, "--one", json.dumps(sizes), "--repeats", str(repeats)]
+    command = [sys.executable, __file__, "--one", json.dumps(sizes), "--repeats", str(repeats), "--device", device]
     command, alone = ([*command, "--processor"], {"OMP_NUM_THREADS": "1"}) if processor else (command, {})
     return json.loads(subprocess.run(command, capture_output=True, env=os.environ | alone, check=True).stdout)
 
@@ -109,19 +122,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES), help="what to change")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--processor", action="store_true", help="one thread, and processor time")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--plot", type=Path, help="where to save a picture")
     parser.add_argument("--json", action="store_true", help="print JSON in the place of a table")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     settings = parser.parse_args()
     if settings.one:
-        clock = time.process_time if settings.processor else time.perf_counter
-        print(json.dumps(one(settings.one, settings.repeats, clock)))
+        print(json.dumps(one(settings.one, settings.repeats, settings.processor, settings.device)))
         return
     found: dict[str, list[dict[str, Any]]] = {}
     for name in settings.only:
         found[name] = []
         for size in SIZES[name]:
-            figures = elsewhere({**BASE, name: size}, settings.repeats, settings.processor)
+            figures = elsewhere({**BASE, name: size}, settings.repeats, settings.processor, settings.device)
             found[name].append({name: size, **figures})
             if not settings.json:
                 time_, rate, ratio, peak = figures.values()
@@ -129,7 +142,7 @@ def main() -> None:
     if settings.plot:
         plot(found, settings.plot)
     if settings.json:
-        about = {"date": date.today().isoformat(), "machine": machine(), "d": D, **BASE}
+        about: dict[str, object] = {**measured_on(settings.device), "d": D, **BASE}
         about["time"] = "processor, one thread" if settings.processor else "clock"
         print(json.dumps(about | {"sizes": found}, indent=2))
 
