@@ -23,7 +23,7 @@ def harvest(model: Path, corpus: Path) -> list[str]:
 
 
 def trained(store: Path, **changes: object) -> list[str]:
-    small = options(**{"store": store, "site": "mlp_out.1", "recipe": "topk", "k": 4, "tokens": 2048, **changes})
+    small = options(**{"store": store, "site": "mlp_out.1", "k": 4, "tokens": 2048, **changes})
     unset = small.index("--context")
     return ["train", *small[:unset], *small[unset + 2 :]]
 

@@ -24,7 +24,7 @@ main()
 @pytest.mark.slow
 def test_ctrl_c_while_training_saves_what_was_trained(model: Path, corpus: Path, tmp_path: Path):
     out = tmp_path / "out"
-    endless = options(model=model, text=corpus, site="resid_post.0", name="only", out=out, tokens=10**9)
+    endless = options(model=model, text=corpus, site="resid_post.0", name="only", k=4, out=out, tokens=10**9)
     command = [sys.executable, "-c", START, "train", *endless]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (out / "metrics.jsonl").exists():

@@ -129,7 +129,7 @@ def test_options_with_several_values_are_a_grid(monosema: Command, tmp_path: Pat
 
 
 def test_one_value_each_is_one_dictionary_of_the_name_that_was_typed(monosema: Command, vectors: Path, tmp_path: Path):
-    typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64, name="mine")
+    typed = options(activations=vectors, site="activations", out=tmp_path / "out", tokens=64, name="mine", k=4)
     assert monosema("train", *typed, "--skip").status == 0
     (only,) = written(tmp_path / "out").dictionaries
     assert (only.name, only.skip) == ("mine", True)
